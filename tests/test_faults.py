@@ -1,0 +1,355 @@
+"""Tests of the tests: faults planted in the engine one by one, every one of which must be caught.
+
+Which operations and operands there are is found by running the table, so that none escapes. A
+fault goes in through `engine._apply`, the one door that every operation passes.
+"""
+
+import ast
+import inspect
+from collections import defaultdict
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import test_engine
+from operations import ROWS, check_against_pytorch, check_in_float32
+
+import micrograd.engine as engine
+from micrograd.engine import Tensor
+
+# A fault must show as a wrong number, not as a warning that hides it
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+real_apply = engine._apply
+no_collector = test_engine.no_collector
+
+
+def is_caught(rows, check):
+    for row in rows:
+        try:
+            check(row)
+        except Exception:  # a fault may surface as any error
+            return True
+    return False
+
+
+def find_uses():
+    """The rows that use each operation, and the operands whose derivative they use.
+
+    A row that fails by itself is left out: it would catch every fault, and prove nothing.
+    """
+    rows, operands = defaultdict(list), defaultdict(set)
+
+    def recording(op, forward, arguments, *derivatives):
+        used[op] |= {
+            k for k, x in enumerate(arguments) if isinstance(x, Tensor) and x.requires_grad
+        }
+        return real_apply(op, forward, arguments, *derivatives)
+
+    engine._apply = recording
+    try:
+        for row in ROWS:
+            used = defaultdict(set)
+            if not is_caught([row], check_against_pytorch):
+                for op in used:
+                    rows[op].append(row)
+                    operands[op] |= used[op]
+    finally:
+        engine._apply = real_apply
+    return rows, operands
+
+
+USES, OPERANDS = find_uses()
+
+
+def constant(g):
+    """g without its history."""
+    return Tensor(g.data, requires_grad=False) if isinstance(g, Tensor) else g
+
+
+DERIVATIVE_FAULTS = {
+    "a factor of 1.001": lambda d, g, *rest: d(g, *rest) * 1.001,
+    "the wrong sign": lambda d, g, *rest: -d(g, *rest),
+    "dropped": lambda d, g, *rest: d(g, *rest) * 0,
+    "an upstream gradient of ones": lambda d, g, *rest: d(g * 0 + 1, *rest),
+    # Right to the first order: what the second order is there for
+    "no history": lambda d, g, *rest: constant(d(g, *rest)),
+}
+FORWARD_FAULTS = {
+    "a factor of 1.001": (lambda y: y * np.asarray(1.001, y.dtype), check_against_pytorch),
+    "another shape": (lambda y: np.expand_dims(y, 0), check_against_pytorch),
+    "always float64": (lambda y: np.asarray(y, np.float64), check_in_float32),
+    "always float32": (lambda y: np.asarray(y, np.float32), check_against_pytorch),
+}
+
+
+@pytest.mark.parametrize("fault", DERIVATIVE_FAULTS)
+@pytest.mark.parametrize(("op", "k"), [(op, k) for op in OPERANDS for k in sorted(OPERANDS[op])])
+def test_a_fault_in_a_derivative_is_caught(op, k, fault, monkeypatch):
+    def faulty(name, forward, operands, *derivatives):
+        if name == op and k < len(derivatives):
+            wrong, right = DERIVATIVE_FAULTS[fault], derivatives[k]
+            derivatives = list(derivatives)
+            derivatives[k] = lambda g, *rest: wrong(right, g, *rest)
+        return real_apply(name, forward, operands, *derivatives)
+
+    monkeypatch.setattr(engine, "_apply", faulty)
+    assert is_caught(USES[op], check_against_pytorch)
+
+
+# A float64 gradient does no harm: it is cast to the dtype of its tensor
+HARMLESS = {("scatter", "always float64")}
+
+
+@pytest.mark.parametrize(
+    ("op", "fault"),
+    [(op, fault) for op in USES for fault in FORWARD_FAULTS if (op, fault) not in HARMLESS],
+)
+def test_a_fault_in_a_forward_function_is_caught(op, fault, monkeypatch):
+    wrong, check = FORWARD_FAULTS[fault]
+
+    def faulty(name, forward, operands, *derivatives):
+        if name == op:
+            return real_apply(name, lambda *xs: wrong(forward(*xs)), operands, *derivatives)
+        return real_apply(name, forward, operands, *derivatives)
+
+    monkeypatch.setattr(engine, "_apply", faulty)
+    assert is_caught(USES[op], check)
+
+
+def test_the_table_uses_every_operation_of_the_engine():
+    made = {
+        call.args[0].value
+        for call in ast.walk(ast.parse(inspect.getsource(engine)))
+        if isinstance(call, ast.Call)
+        and getattr(call.func, "id", "") in ("_apply", "_unary", "_binary")
+        and isinstance(call.args[0], ast.Constant)
+    }
+    assert len(made) > 40
+    assert made == set(USES)
+
+
+# Faults that are not one derivative's: each has been seen in a real engine
+
+
+def table(start):
+    """A test: the table's rows whose name starts like this."""
+    rows = [row for row in ROWS if row.name.startswith(start)]
+    assert rows
+
+    def test():
+        for row in rows:
+            check_against_pytorch(row)
+
+    return test
+
+
+def edge(name):
+    return lambda: test_engine.test_values_and_slopes_at_the_edges_of_a_domain(name)
+
+
+def assigning(g, key, shape):
+    out = np.zeros(shape, g.dtype)
+    out[key] = g
+    return out
+
+
+def leading_axes_alone(g, shape):
+    while g.ndim > len(shape):
+        g = g.sum(axis=0)
+    return g
+
+
+def longer_than_one(g, shape):
+    """Length 0 counted as a broadcast axis, as `n <= 1` has it."""
+    g = leading_axes_alone(g, shape)
+    ones = tuple(i for i, n in enumerate(shape) if n <= 1)
+    return g.sum(axis=ones, keepdims=True) if ones else g
+
+
+def mean_of_broadcast(g, shape):
+    return real_sum_to(g, shape) * (np.prod(shape) / max(g.size, 1))
+
+
+def transposed_whole(g, y, a, b):
+    return g @ b.T if b.ndim > 1 and a.ndim > 1 else real_matmul_left(g, y, a, b)
+
+
+def all_equal_ones_alike(g, y, x, axis, keepdims):
+    spread = engine._spread
+    return spread(g, x, axis, keepdims) * (x == spread(y, x, axis, keepdims))
+
+
+@contextmanager
+def forgetful(on):
+    before, engine._recording.on = engine._recording.on, on
+    yield
+    engine._recording.on = before
+
+
+def every_path(output, start, on_tensors=False):
+    """A sum over all paths: right, and exponential."""
+    gradients = {}
+    todo = [(output, start)]
+    for _ in range(10_000):  # the test would never end
+        if not todo:
+            return gradients, set()
+        node, g = todo.pop()
+        gradients[node] = gradients[node] + g if node in gradients else g
+        for x, derivative in zip(node._operands, node._derivatives if node._op else ()):
+            if isinstance(x, Tensor):
+                d = derivative(g, node.data, *node._arrays)
+                todo.append((x, engine._sum_to(np.asarray(d), x.shape)))
+    raise RecursionError
+
+
+def adding_everywhere(self, gradient=None):
+    """Adds to the gradients of intermediates too, as to those of leaves."""
+    todo, seen = [self], []
+    while todo:
+        t = todo.pop()
+        if all(t is not s for s in seen):
+            seen.append(t)
+            todo += t._prev
+    before = [t.grad.copy() for t in seen]
+    real_backward(self, gradient)
+    for t, g in zip(seen, before):
+        if t._op:
+            t.grad += g
+
+
+def spreading_stale_gradients(self, gradient=None):
+    """Starts from what an earlier backward left behind."""
+    start = np.ones(self.shape, self.dtype) if gradient is None else np.asarray(gradient)
+    real_backward(self, start + self.grad)
+
+
+def overwriting(self, gradient=None):
+    """Forgets what the leaves had."""
+    todo = [self]
+    while todo:
+        t = todo.pop()
+        t.grad = None
+        todo += t._prev
+    real_backward(self, gradient)
+
+
+def keeping_the_callers_array(self, gradient=None):
+    real_backward(self, gradient)
+    if gradient is not None:
+        self._grad, self._owns_grad = gradient, True
+
+
+def sharing_data(self, data, *arguments, **options):
+    real_init(self, data, *arguments, **options)
+    if isinstance(data, np.ndarray) and data.dtype.kind == "f":
+        self.data = data
+
+
+def making_float64(self, data, *arguments, **options):
+    real_init(self, data, *arguments, **options)
+    self.data = self.data.astype(np.float64)
+
+
+def axis_by_truth(self, axis=None, keepdims=False):
+    return real_sum(self, axis or None, keepdims)
+
+
+real_sum_to, real_matmul_left = engine._sum_to, engine._matmul_left
+real_backward, real_init, real_sum = Tensor.backward, Tensor.__init__, Tensor.sum
+twice = test_engine.test_backward_twice_doubles_leaves_and_only_leaves
+trunk = test_engine.test_two_losses_on_one_trunk_add_up_in_the_leaves_and_not_in_the_trunk
+shared = test_engine.test_no_gradient_shares_memory_with_another_or_with_the_callers
+from_numpy = test_engine.test_arrays_and_scalars_of_numpy_left_of_a_tensor_make_tensors
+
+OTHER_FAULTS = {  # what is replaced where, by what, and the test that sees it
+    "index: the gradient assigned, not added": (engine, "_scatter", assigning, table("x[")),
+    "broadcasting: leading axes alone": (engine, "_sum_to", leading_axes_alone, table("+")),
+    "broadcasting: length 0 taken for 1": (engine, "_sum_to", longer_than_one, table("+")),
+    "broadcasting: the mean, not the sum": (engine, "_sum_to", mean_of_broadcast, table("+")),
+    "broadcasting: nothing summed": (engine, "_sum_to", lambda g, shape: g, table("+")),
+    "matmul: .T of a batch": (engine, "_matmul_left", transposed_whole, table("@")),
+    "max: equal ones all take all": (engine, "_share", all_equal_ones_alike, table("max(axis")),
+    "sum: `axis or None`": (Tensor, "sum", axis_by_truth, table("sum(")),
+    "pow: no slope of x ** 1 at 0": (
+        engine, "_power_slope", lambda a, b: np.where(a == 0, 0, b * a ** (b - 1)), edge("x ** 1"),
+    ),
+    "pow: no slope of x ** 0 but nan": (
+        engine, "_power_slope", lambda a, b: b * a ** (b - 1.0), edge("x ** 0"),
+    ),
+    "sigmoid: overflow": (
+        engine, "_sigmoid", lambda x: np.exp(x) / (1 + np.exp(x)), edge("softplus far out"),
+    ),
+    "softmax: overflow": (
+        engine, "_softmax", lambda x, axis: np.exp(x) / np.exp(x).sum(axis=axis, keepdims=True),
+        edge("softmax far out"),
+    ),
+    "intermediates accumulate, seen by a second backward": (
+        Tensor, "backward", adding_everywhere, twice,
+    ),
+    "intermediates accumulate, seen by a second loss": (
+        Tensor, "backward", adding_everywhere, trunk,
+    ),
+    "stale gradients are spread": (Tensor, "backward", spreading_stale_gradients, twice),
+    "leaves do not accumulate": (Tensor, "backward", overwriting, twice),
+    "the caller's gradient is kept": (
+        Tensor, "backward", keeping_the_callers_array, lambda: shared("x + y", "C"),
+    ),
+    "data are shared": (
+        Tensor, "__init__", sharing_data, test_engine.test_data_are_copied_at_construction,
+    ),
+    "everything becomes float64": (
+        Tensor, "__init__", making_float64, lambda: check_in_float32(USES["+"][0]),
+    ),
+    "every path is walked": (
+        engine, "_backpropagate", every_path,
+        test_engine.test_a_tensor_used_by_many_is_visited_once,
+    ),
+    "array * tensor drops the gradient": (
+        Tensor, "__array_ufunc__",
+        lambda self, ufunc, method, *inputs: ufunc(*map(engine._data, inputs)), from_numpy,
+    ),
+    "no_grad for all threads": (
+        engine, "_recording", SimpleNamespace(on=True),
+        test_engine.test_no_grad_holds_for_its_own_thread_alone,
+    ),
+    "no_grad without end": (
+        engine, "_set_recording", forgetful, test_engine.test_no_grad_ends_with_an_exception,
+    ),
+    "== hashes by value": (
+        Tensor, "__hash__", lambda self: 0, test_engine.test_hash_is_by_identity,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHER_FAULTS)
+def test_a_fault_in_what_the_operations_share_is_caught(name, monkeypatch):
+    owner, attribute, wrong, test = OTHER_FAULTS[name]
+    test()  # for if it failed by itself, it would prove nothing
+    monkeypatch.setattr(owner, attribute, wrong)
+    try:
+        with pytest.raises(Exception):  # noqa: B017 (a fault may surface as any error)
+            test()
+    finally:
+        engine._recording.on = True
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_a_cycle_that_keeps_a_graph_alive_is_caught(monkeypatch):
+    def cyclic(op, forward, operands, *derivatives):
+        captured = []  # the closure below holds the output that holds the closure
+        closures = (lambda *xs, d=d: d(*xs) if captured else None for d in derivatives)
+        captured.append(real_apply(op, forward, operands, *closures))
+        return captured[0]
+
+    test_engine.test_a_graph_dies_with_its_last_name()
+    monkeypatch.setattr(engine, "_apply", cyclic)
+    with pytest.raises(AssertionError):
+        test_engine.test_a_graph_dies_with_its_last_name()
+
+
+def test_what_has_no_fault_is_not_caught():
+    for op in ("exp", "+", "index"):
+        assert not is_caught(USES[op][:10], check_against_pytorch)
+        assert not is_caught(USES[op][:10], check_in_float32)
