@@ -1,0 +1,301 @@
+"""Optimizers with PyTorch's names, arguments and update rules, and learning-rate schedules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+
+from micrograd.engine import Tensor, _name
+from micrograd.nn import _fitting
+
+__all__ = [
+    "SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "clip_grad_norm", "cosine", "linear",
+    "linear_warmup",
+]  # fmt: skip
+
+_BLOCK = 65536  # elements updated at a time: their temporaries stay in the processor's cache
+
+
+class Optimizer:
+    """The base of the optimizers: it goes through the parameters, `_update` changes one of them.
+
+    `lr` is a plain attribute, to be set at any time. A parameter that no `backward` has reached
+    since `zero_grad` is left as it is.
+    """
+
+    state_names: tuple[str, ...] = ()
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float, weight_decay: float):
+        self.parameters = _parameter_list(type(self).__name__, parameters)
+        for name, value in (("lr", lr), ("weight_decay", weight_decay)):
+            _check(self, name, value, value >= 0)
+        self.lr, self.weight_decay = lr, weight_decay
+        self.steps = [0] * len(self.parameters)
+        self.state = {
+            name: [np.zeros_like(p.data) for p in self.parameters] for name in self.state_names
+        }
+
+    def zero_grad(self) -> None:
+        """Set the gradient of every parameter to zero."""
+        for p in self.parameters:
+            p.grad = None
+
+    def step(self) -> None:
+        """Change every parameter, in place, by what its gradient says."""
+        for i, p in enumerate(self.parameters):
+            if not p._has_grad():
+                continue
+            self.steps[i] += 1
+            arrays = [p.data, p.grad, *[state[i] for state in self.state.values()]]
+            if p.data.ndim > 0 and p.data.size <= _BLOCK:
+                self._update(self.steps[i], *arrays)
+            else:
+                for block in _blocks(*arrays):
+                    self._update(self.steps[i], *block)
+
+    def _update(self, step: int, p: np.ndarray, g: np.ndarray, *state: np.ndarray) -> None:
+        """Change a parameter p with gradient g and its state in place; step counts from 1."""
+        raise NotImplementedError
+
+    def _decayed(self, p: np.ndarray, g: np.ndarray) -> np.ndarray:
+        """g + weight_decay * p."""
+        if not self.weight_decay:
+            return g
+        d = self.weight_decay * p
+        d += g
+        return d
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of `lr` and of all that `step` keeps: enough to go on to the same bits."""
+        arrays = {
+            f"{name}.{i}": array.copy()
+            for name, arrays in self.state.items()
+            for i, array in enumerate(arrays)
+        }
+        return {"lr": np.array(self.lr, np.float64), "steps": np.array(self.steps), **arrays}
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray], strict: bool = True) -> None:
+        """Take over the state of an optimizer of the same kind for parameters of the same shapes.
+
+        Raises:
+            ValueError: something doesn't fit. Every misfit is listed, and nothing was changed.
+        """
+        state = _fitting(state, self.state_dict(), strict)
+        self.lr, self.steps = float(state["lr"]), np.asarray(state["steps"]).tolist()
+        for name, arrays in self.state.items():
+            for i, array in enumerate(arrays):
+                array[...] = state[f"{name}.{i}"]
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent: p -= lr * g, with momentum if asked for.
+
+    Args:
+        parameters: the Tensors to train.
+        lr: the learning rate.
+        momentum: the share of the last direction that is kept.
+        dampening: the share of the gradient that is kept out of the direction.
+        weight_decay: this times p is added to the gradient.
+        nesterov: look ahead along the direction; wants momentum and no dampening.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ):
+        self.state_names = ("direction",) if momentum else ()
+        super().__init__(parameters, lr, weight_decay)
+        _check(self, "momentum", momentum, momentum >= 0)
+        if nesterov and (momentum == 0 or dampening != 0):
+            raise ValueError("SGD: nesterov wants a momentum and no dampening")
+        self.momentum, self.dampening, self.nesterov = momentum, dampening, nesterov
+
+    def _update(self, step, p, g, direction=None):
+        g = self._decayed(p, g)
+        if direction is not None:
+            direction *= self.momentum
+            direction += g if step == 1 else (1 - self.dampening) * g
+            g = g + self.momentum * direction if self.nesterov else direction
+        p -= self.lr * g
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba, 2015): steps of the size lr, scaled by the gradient's mean and square.
+
+    Args:
+        parameters: the Tensors to train.
+        lr: the learning rate.
+        betas: how much of the running mean and of the running square is kept in a step.
+        eps: keeps the division finite.
+        weight_decay: this times p is added to the gradient.
+    """
+
+    state_names = ("mean", "square")
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ):
+        super().__init__(parameters, lr, weight_decay)
+        _check(self, "betas", betas, all(0 <= beta < 1 for beta in betas))
+        _check(self, "eps", eps, eps >= 0)
+        self.betas, self.eps = betas, eps
+
+    def _update(self, step, p, g, mean, square):
+        g = self._decayed(p, g)
+        self._adam(step, p, g, mean, square)
+
+    def _adam(self, step, p, g, mean, square):
+        beta1, beta2 = self.betas
+        mean += (1 - beta1) * (g - mean)
+        square *= beta2
+        square += (1 - beta2) * g * g
+        # both started from zero, hence are too small by these factors
+        scale = np.sqrt(square)
+        scale /= math.sqrt(1 - beta2**step)
+        scale += self.eps
+        np.divide(mean, scale, out=scale)
+        scale *= self.lr / (1 - beta1**step)
+        p -= scale
+
+
+class AdamW(Adam):
+    """Adam with a weight decay of its own: p shrinks by lr * weight_decay * p, whatever g is.
+
+    Loshchilov and Hutter (2019). The arguments are those of `Adam`.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ):
+        super().__init__(parameters, lr, betas, eps, weight_decay)
+
+    def _update(self, step, p, g, mean, square):
+        p *= 1 - self.lr * self.weight_decay
+        self._adam(step, p, g, mean, square)
+
+
+class RMSprop(Optimizer):
+    """RMSprop (Tieleman and Hinton, 2012): the gradient over the root of its running square.
+
+    Args:
+        parameters: the Tensors to train.
+        lr: the learning rate.
+        alpha: how much of the running square is kept in a step.
+        eps: keeps the division finite.
+        weight_decay: this times p is added to the gradient.
+        momentum: the share of the last direction that is kept.
+        centered: take the running variance instead of the square.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        centered: bool = False,
+    ):
+        self.state_names = ("square", "direction", "mean")
+        super().__init__(parameters, lr, weight_decay)
+        _check(self, "alpha", alpha, 0 <= alpha < 1)
+        _check(self, "eps", eps, eps >= 0)
+        _check(self, "momentum", momentum, momentum >= 0)
+        self.alpha, self.eps, self.momentum, self.centered = alpha, eps, momentum, centered
+
+    def _update(self, step, p, g, square, direction, mean):
+        g = self._decayed(p, g)
+        square *= self.alpha
+        square += (1 - self.alpha) * g * g
+        variance = square
+        if self.centered:
+            mean += (1 - self.alpha) * (g - mean)
+            variance = square - mean * mean
+        change = g / (np.sqrt(variance) + self.eps)
+        if self.momentum:
+            direction *= self.momentum
+            direction += change
+            change = direction
+        p -= self.lr * change
+
+
+def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
+    """Scale all gradients, in place, so that together they are no longer than max_norm.
+
+    Returns the Euclidean norm of all gradients before that. As in PyTorch, the factor is
+    max_norm / (norm + 1e-6), and never above 1.
+    """
+    if not max_norm >= 0:
+        raise ValueError(f"clip_grad_norm: max_norm={max_norm!r} is out of range")
+    reached = [p for p in _parameter_list("clip_grad_norm", parameters) if p._has_grad()]
+    norm = math.sqrt(sum(float(np.vdot(p.grad, p.grad)) for p in reached))
+    factor = max_norm / (norm + 1e-6)
+    if factor < 1:
+        for p in reached:
+            p.grad *= factor
+    return norm
+
+
+def cosine(step: int, total: int, start: float, end: float = 0.0) -> float:
+    """From start to end along half a cosine (Loshchilov and Hutter, 2017), then end."""
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(step / total, 1)))
+
+
+def linear(step: int, total: int, start: float, end: float = 0.0) -> float:
+    """From start to end along a line, then end."""
+    return start + (end - start) * min(step / total, 1)
+
+
+def linear_warmup(step: int, steps: int) -> float:
+    """A factor that rises from 1 / steps at step 0 to 1, where it stays."""
+    return min((step + 1) / steps, 1.0) if steps else 1.0
+
+
+def _parameter_list(name: str, parameters: Iterable[Tensor]) -> list[Tensor]:
+    """Parameters as a list, once it is sure that they are leaf Tensors, each there once."""
+    if isinstance(parameters, Tensor):
+        raise TypeError(f"{name}: expected a list of Tensors, got a Tensor")
+    parameters = list(parameters)
+    if not parameters:
+        raise ValueError(f"{name}: got no parameters")
+    for p in parameters:
+        if not isinstance(p, Tensor):
+            raise TypeError(f"{name}: expected Tensors, got {_name(p)}")
+        if p._op:
+            raise ValueError(f"{name}: expected leaves, got the result of {p._op!r}")
+    if len(set(parameters)) < len(parameters):
+        raise ValueError(f"{name}: a parameter is there twice")
+    return parameters
+
+
+def _check(optimizer: Optimizer, name: str, value: object, fits: bool) -> None:
+    if not fits:
+        raise ValueError(f"{type(optimizer).__name__}: {name}={value!r} is out of range")
+
+
+def _blocks(*arrays: np.ndarray) -> Iterator[list[np.ndarray]]:
+    """Views of arrays of one shape, block by block; the whole if an array is not contiguous."""
+    if not all(array.flags.c_contiguous for array in arrays):
+        yield list(arrays)
+        return
+    flat = [array.reshape(-1) for array in arrays]
+    for i in range(0, flat[0].size, _BLOCK):
+        yield [array[i : i + _BLOCK] for array in flat]
