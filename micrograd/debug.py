@@ -264,8 +264,10 @@ def _operation(y: np.ndarray, arrays: list) -> str:
     """The shapes and ranges of an operation's operands, and the shape of its result."""
     lines = []
     for i, x in enumerate(arrays[:8]):
-        span = f", from {float(np.min(x)):.6g} to {float(np.max(x)):.6g}" if np.size(x) else ""
-        lines.append(f"operand {i}: shape {np.shape(x)}{span}")
+        numbers = f"{float(x):.6g}" if not np.ndim(x) else "empty"
+        if np.ndim(x) and np.size(x):
+            numbers = f"from {float(np.min(x)):.6g} to {float(np.max(x)):.6g}"
+        lines.append(f"operand {i}: shape {np.shape(x)}, {numbers}")
     if len(arrays) > 8:
         lines.append(f"and {len(arrays) - 8} operands more")
     return "\n".join([*lines, f"result: shape {y.shape}"])
