@@ -106,13 +106,16 @@ def _apply(op: str, forward: Callable, operands: tuple, *derivatives: Callable) 
                 arrays.append(x.data if x.data.ndim else x.data[()])
             else:
                 arrays.append(_constant(op, x))
+    if _OLD_PROMOTION and op != "astype":
+        dtype = np.result_type(*[x.dtype for x in arrays if hasattr(x, "dtype")])
+        arrays = [x.astype(dtype) if hasattr(x, "dtype") else x for x in arrays]
     try:
         y = forward(*arrays)
     except (ValueError, IndexError) as error:
         shapes = " and ".join(str(np.shape(x)) for x in arrays)
         raise type(error)(f"{op} of shape {shapes}: {error}") from None
     if _OLD_PROMOTION and op != "astype":
-        y = np.asarray(y, np.result_type(*[x.dtype for x in arrays if hasattr(x, "dtype")]))
+        y = np.asarray(y, dtype)
     out = _new_tensor(Tensor)
     out.data = y if type(y) is _ndarray else _asarray(y)
     out._grad = None
@@ -172,11 +175,11 @@ def _name(x: object) -> str:
     return f"{x!r:.60} of type {type(x).__name__}"
 
 
-def _wrap(array: np.ndarray, requires_grad: bool = False) -> Tensor:
-    """A Tensor around this very array: no copy, no history."""
+def _wrap(array: np.ndarray, op: str) -> Tensor:
+    """A constant Tensor around this very array: no copy and no history, but for a name."""
     t = Tensor.__new__(Tensor)
-    t.data, t.requires_grad, t._grad = array, requires_grad, None
-    t._op, t._operands = "", ()
+    t.data, t.requires_grad, t._grad = array, False, None
+    t._op, t._operands = op, ()
     return t
 
 
@@ -593,11 +596,11 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """A tensor of the same memory without history, which requires no gradient."""
-        return _wrap(self.data)
+        return _wrap(self.data, "detach")
 
     def __repr__(self) -> str:
         value, gradient = (
-            np.array2string(x, threshold=20, edgeitems=2, separator=", ")
+            np.array2string(x, threshold=20, edgeitems=2 if x.ndim < 3 else 1, separator=", ")
             for x in (self.data, self.grad)
         )
         return f"Tensor(value={value}, shape={self.shape}, grad={gradient})"
@@ -608,7 +611,8 @@ class Tensor:
                 f"a Tensor made by {self._op!r} cannot be copied or pickled, its history would be "
                 "lost: take t.detach()"
             )
-        return self.data, self.requires_grad, self.label, self._grad
+        grad = self._grad if self._has_grad() else None
+        return self.data, self.requires_grad, self.label, grad
 
     def __setstate__(self, state: tuple) -> None:
         self.__init__(())
@@ -782,6 +786,7 @@ def dot(a, b) -> Tensor:
 
 def concatenate(tensors: Sequence, axis: int | None = 0) -> Tensor:
     """Tensors (or arrays) joined along an axis that exists; flattened first if axis is None."""
+    tensors = list(tensors)
     if axis is None:
         tensors, axis = [np.ravel(x) for x in tensors], 0
     ends = np.cumsum([np.shape(x)[axis] if np.ndim(x) else 0 for x in tensors]).tolist()
@@ -792,6 +797,7 @@ def concatenate(tensors: Sequence, axis: int | None = 0) -> Tensor:
 
 def stack(tensors: Sequence, axis: int = 0) -> Tensor:
     """Tensors (or arrays) of one shape joined along a new axis."""
+    tensors = list(tensors)
     return _apply("stack", lambda *xs: np.stack(xs, axis), tuple(tensors),
                   *(lambda g, y, *xs, i=i: g[_at(axis, i, g.ndim)] for i in range(len(tensors))))
 
@@ -802,7 +808,7 @@ def norm(x, ord=None, axis: Axis = None, keepdims: bool = False) -> Tensor:
     With `ord=None` the axis may also be None (all elements) or a tuple (the Frobenius norm), as in
     `np.linalg.norm`. The slope of the Euclidean norm at 0 is 0.
     """
-    if ord is not None and np.ndim(x) != 1 and not isinstance(axis, int):
+    if ord is not None and np.ndim(x) != 1 and not isinstance(axis, (int, np.integer)):
         raise ValueError(f"norm: ord={ord!r} is for vectors: name one axis of shape {np.shape(x)}")
     if ord in (None, 2):
         return _apply("norm", lambda x: np.sqrt((x * x).sum(axis=axis, keepdims=keepdims)), (x,),
@@ -876,14 +882,18 @@ def grad(
     start = _start("grad", output, gradient)
     if create_graph:
         with _set_recording(True):
-            start = start if isinstance(start, Tensor) else _wrap(start)
+            start = start if isinstance(start, Tensor) else _wrap(start, "grad")
             gradients, _ = _backpropagate(output, start, on_tensors=True)
         results = [gradients.get(x) for x in wanted]
     else:
         gradients, _ = _backpropagate(output, _data(start))
         arrays = [gradients.get(x) for x in wanted]
-        results = [g if g is None else _wrap(np.array(g, x.dtype)) for x, g in zip(wanted, arrays)]
-    results = [_wrap(np.zeros_like(x.data)) if g is None else g for x, g in zip(wanted, results)]
+        results = [
+            g if g is None else _wrap(np.array(g, x.dtype), "grad") for x, g in zip(wanted, arrays)
+        ]
+    results = [
+        _wrap(np.zeros_like(x.data), "grad") if g is None else g for x, g in zip(wanted, results)
+    ]
     return results[0] if isinstance(inputs, Tensor) else tuple(results)
 
 
@@ -899,7 +909,11 @@ def jacobian(f: Callable, x: ArrayLike | Tensor, create_graph: bool = False) -> 
     y = f(x)
     units = np.eye(y.size, dtype=y.dtype)
     rows = [grad(y, x, unit.reshape(y.shape), create_graph) for unit in units]
-    return stack(rows).reshape(y.shape + x.shape) if rows else _wrap(np.zeros(y.shape + x.shape))
+    return (
+        stack(rows).reshape(y.shape + x.shape)
+        if rows
+        else _wrap(np.zeros(y.shape + x.shape), "grad")
+    )
 
 
 def hessian(f: Callable, x: ArrayLike | Tensor, create_graph: bool = False) -> Tensor:
@@ -1039,7 +1053,7 @@ def _power_slope(a, b):
 
 def _log_of_base(y, a, b):
     """log(a), the slope of y = a^b in b over y; at a = 0 the slope is 0 for b >= 0, as 0^b is."""
-    return np.log(np.where((a == 0) & (b >= 0), y.dtype.type(1), a))
+    return np.log(np.where((a == 0) & (b >= 0), 1, a).astype(y.dtype))
 
 
 def _sigmoid(x):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from micrograd.engine import Tensor, _apply, _data, _log_softmax, _name, linear
+from micrograd.engine import Tensor, _apply, _data, _log_softmax, _name, linear, no_grad
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -23,7 +23,7 @@ __all__ = [
     "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv2d", "Dropout", "Embedding", "Flatten", "Layer",
     "LayerNorm", "MaxPool2d", "Module", "MultiLayerPerceptron", "RMSNorm", "Sequential",
     "binary_cross_entropy_with_logits", "cross_entropy", "load", "max_margin", "mse", "save",
-    "to_torch",
+    "summary", "to_torch",
 ]  # fmt: skip
 
 Activation = str | Callable[[Tensor], Tensor] | None
@@ -56,11 +56,11 @@ class Module:
 
     def named_parameters(self) -> dict[str, Tensor]:
         """The parameters by their dotted names: leaf Tensors, each once, as defined."""
-        return {name: t for name, t in self._inside() if isinstance(t, Tensor) and not t._op}
+        return {name: t for name, t in self._inside() if _is_parameter(t)}
 
     def parameters(self) -> list[Tensor]:
         """The parameters, each once, in the order of definition."""
-        return [t for _, t in self._inside() if isinstance(t, Tensor) and not t._op]
+        return [t for _, t in self._inside() if _is_parameter(t)]
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to zero."""
@@ -119,6 +119,11 @@ class Module:
             for name in module.buffers:
                 state[f"{path}.{name}".lstrip(".")] = getattr(module, name)
         return state
+
+
+def _is_parameter(x: Module | Tensor) -> bool:
+    """A leaf; of the results computed without history, those made to require a gradient."""
+    return isinstance(x, Tensor) and not x._operands and (x.requires_grad or not x._op)
 
 
 def _fitting(
@@ -824,6 +829,70 @@ def _check_reduction(loss: str, reduction: str) -> None:
 def _reduce(loss: str, losses: Tensor, reduction: str) -> Tensor:
     _check_reduction(loss, reduction)
     return losses if reduction == "none" else getattr(losses, reduction)()
+
+
+# A look at a model
+
+
+def summary(model: Module, input_shape: int | Sequence[int], dtype: DTypeLike = np.float64) -> str:
+    """A table of the modules in a model: what each is, the shape it gives, its own parameters.
+
+    The shapes are those of a run on zeros, in evaluation mode and without gradients; afterwards
+    training flags and buffers are what they were.
+
+    Args:
+        model: the model.
+        input_shape: the shape of an input, with its batch: (1, 784), or (1, 3, 32, 32).
+        dtype: of the input; an integer one for a model that starts with an `Embedding`.
+    """
+    modules = model.named_modules()
+    kept = [(m, type(m), m.training) for m in modules.values()]
+    buffers = [(m, name, getattr(m, name)) for m in modules.values() for name in m.buffers]
+    copies = [array.copy() for _, _, array in buffers]
+    zeros, shapes = np.zeros(input_shape, dtype), {}
+    try:
+        for name, m in modules.items():
+            m.__class__ = _reporting(type(m), name, shapes)
+        with no_grad():
+            model.eval()(Tensor(zeros, requires_grad=False) if zeros.dtype.kind == "f" else zeros)
+    finally:
+        for m, kind, mode in kept:
+            m.__class__, m.training = kind, mode
+        for (m, name, array), copy in zip(buffers, copies):
+            array[...] = copy
+            setattr(m, name, array)
+    owned = dict.fromkeys(modules, 0)
+    for name, p in model.named_parameters().items():
+        owner = name.rpartition(".")[0]
+        while owner not in modules:  # a list inside a module is none
+            owner = owner.rpartition(".")[0]
+        owned[owner] += p.size
+    rows = [("layer", "output shape", "parameters")]
+    for name, m in modules.items():
+        plain = len(m.named_modules()) > 1 or type(m).__repr__ is object.__repr__
+        what = type(m).__name__ if plain else repr(m)
+        rows.append(
+            (f"{name}  {what}".strip(), str(shapes.get(name, "not run")), f"{owned[name]:,}")
+        )
+    rows.append(("total", "", f"{sum(owned.values()):,}"))
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = [
+        f"{what:<{widths[0]}}  {shape:<{widths[1]}}  {count:>{widths[2]}}"
+        for what, shape, count in rows
+    ]
+    rule = "-" * len(lines[0])
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+
+def _reporting(kind: type[Module], name: str, shapes: dict[str, tuple]) -> type[Module]:
+    """The class with a `__call__` that notes the shape of what it gives under a name."""
+
+    def call(self, *args, **options):
+        y = kind.__call__(self, *args, **options)
+        shapes[name] = getattr(y, "shape", type(y).__name__)
+        return y
+
+    return type(kind.__name__, (kind,), {"__call__": call})
 
 
 # Files

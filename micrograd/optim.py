@@ -279,7 +279,7 @@ def _parameter_list(name: str, parameters: Iterable[Tensor]) -> list[Tensor]:
     for p in parameters:
         if not isinstance(p, Tensor):
             raise TypeError(f"{name}: expected Tensors, got {_name(p)}")
-        if p._op:
+        if p._operands:
             raise ValueError(f"{name}: expected leaves, got the result of {p._op!r}")
     if len(set(parameters)) < len(parameters):
         raise ValueError(f"{name}: a parameter is there twice")

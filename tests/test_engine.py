@@ -187,15 +187,16 @@ def test_a_gradient_set_to_zero_or_none_starts_over():
 
 
 def test_a_gradient_can_be_assigned_and_added_to_in_place():
-    x = Tensor(np.ones(2, np.float32))
-    mine = np.array([1.0, 2.0])
-    x.grad = mine
-    x.grad += 1
-    assert mine.tolist() == [1.0, 2.0]
-    assert x.grad.tolist() == [2.0, 3.0]
-    assert x.grad.dtype == np.float32
-    (x * 2).backward()
-    assert x.grad.tolist() == [4.0, 5.0]
+    for dtype in (np.float32, np.float64):
+        x = Tensor(np.ones(2, np.float32))
+        mine = np.array([1.0, 2.0], dtype)
+        x.grad = mine
+        x.grad += 1
+        assert mine.tolist() == [1.0, 2.0]
+        assert x.grad.tolist() == [2.0, 3.0]
+        assert x.grad.dtype == np.float32
+        (x * 2).backward()
+        assert x.grad.tolist() == [4.0, 5.0]
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -345,7 +346,7 @@ def test_memory_does_not_grow_in_a_training_loop_and_no_garbage_is_left_to_colle
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert after - before < 3200  # the size of one 20 x 20 array
+    assert after - before < 40 * 400  # an eighth of the smallest matrix here, for every step
 
 
 def test_data_are_copied_at_construction():
@@ -399,12 +400,7 @@ def test_no_gradient_shares_memory_with_another_or_with_the_callers(name, order)
     kept = gradient.copy()
     output.backward(gradient)
     output.backward(gradient)
-    tensors, todo = [], [output, x, y]
-    while todo:
-        t = todo.pop()
-        if all(t is not seen for seen in tensors):
-            tensors.append(t)
-            todo += t._prev
+    tensors = everything_behind(output, x, y)
     arrays = [gradient, *(t.grad for t in tensors)]
     for a, b in itertools.combinations(arrays, 2):
         assert not np.shares_memory(a, b)
@@ -417,6 +413,40 @@ def test_no_gradient_shares_memory_with_another_or_with_the_callers(name, order)
     arrays = [gradient, *(r.data for r in results), x.data, y.data]
     for a, b in itertools.combinations(arrays, 2):
         assert not np.shares_memory(a, b)
+    for result in grad(output, (x, y, output), gradient, create_graph=True):
+        assert not np.shares_memory(result.data, gradient)
+
+
+def everything_behind(*tensors):
+    found, todo = [], list(tensors)
+    while todo:
+        t = todo.pop()
+        if all(t is not seen for seen in found):
+            found.append(t)
+            todo += t._prev
+    return found
+
+
+@pytest.mark.parametrize("name", ALIASES)
+def test_writing_to_one_gradient_changes_no_other_even_one_not_looked_at_yet(name):
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(3, 3)), rng.normal(size=(3, 3))
+
+    def run():
+        x, y = Tensor(a), Tensor(b)
+        output = ALIASES[name](x, y)
+        gradient = Tensor(np.cos(np.arange(output.size)).reshape(output.shape))
+        output.backward(gradient)
+        return everything_behind(output, x, y), gradient
+
+    tensors, _ = run()
+    expected = [t.grad for t in tensors]
+    for written in range(len(tensors) + 1):
+        tensors, gradient = run()
+        (gradient.data if written == len(tensors) else tensors[written].grad).fill(np.nan)
+        for k, t in enumerate(tensors):
+            if k != written:
+                assert_same(t.grad, expected[k], f"gradient {k} after {written} was written to")
 
 
 CONSTANT = {
@@ -1229,7 +1259,7 @@ def test_grad_has_history_only_where_asked():
     x = Tensor([1.0, 2.0])
     plain = grad(x**3, x)
     assert not plain.requires_grad
-    assert plain._op == ""
+    assert plain._prev == ()
     assert grad(x**3, x, create_graph=True).requires_grad
 
 

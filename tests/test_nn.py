@@ -701,6 +701,18 @@ def test_a_stored_result_is_no_parameter(context):
     assert list(model.state_dict()) == before
 
 
+def test_weights_computed_under_no_grad_become_parameters_by_requires_grad():
+    model = nn.Module()
+    with no_grad():
+        model.weights = Tensor([1.0, 2.0]) * 0.1
+    model.weights.requires_grad = True
+    assert list(model.named_parameters()) == ["weights"]
+    optimizer = Adam(model.parameters(), lr=0.1)
+    (model.weights * model.weights).sum().backward()
+    optimizer.step()
+    assert_same(model.weights.data, np.array([0.0, 0.1]), "weights", 1e-7)
+
+
 def test_a_frozen_parameter_belongs_to_the_state():
     model = nn.Layer(2, 3)
     model.weights.requires_grad = False
