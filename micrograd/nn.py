@@ -419,18 +419,28 @@ class BatchNorm2d(BatchNorm1d):
 
 def _normalize(x, axes: tuple[int, ...], eps: float, center: bool = True) -> Tensor:
     """(x - mean) / sqrt(var + eps) over axes, in one operation; without the mean if not center."""
+    kept = None  # the factor 1 / sqrt(var + eps), for the derivative
+
+    def mean(x):
+        return x.mean(axis=axes, keepdims=True)
 
     def scale(x):
-        square = x.var(axis=axes, keepdims=True) if center else (x * x).mean(axes, keepdims=True)
-        return 1 / np.sqrt(square + eps)
+        """The factor for a centered x."""
+        return 1 / np.sqrt(mean(x * x) + eps)
 
     def forward(x):
-        return (x - x.mean(axis=axes, keepdims=True) if center else x) * scale(x)
+        nonlocal kept
+        x = x - mean(x) if center else x
+        kept = scale(x)
+        return x * kept
 
     def derivative(g, y, x):
         """scale (g - mean(g) - y mean(gy)): g without its parts along 1 and along y."""
-        rest = g - y * (g * y).mean(axis=axes, keepdims=True)
-        return (rest - g.mean(axis=axes, keepdims=True) if center else rest) * scale(x)
+        rest = g - y * mean(g * y)
+        rest = rest - mean(g) if center else rest
+        if isinstance(x, Tensor):
+            return rest * scale(x - mean(x) if center else x)
+        return rest * kept
 
     return _apply("normalize", forward, (x,), derivative)
 
@@ -499,8 +509,11 @@ class Conv2d(Module):
         x = _windows("Conv2d", _pad(x, self.padding), tuple(window[1:]), self.stride)
         n, _, h, w = x.shape[:4]
         columns = x.transpose(0, 1, 4, 5, 2, 3).reshape(n, math.prod(window), h * w)
-        y = self.weight.reshape(out, math.prod(window)) @ columns
-        y = y if self.bias is None else y + self.bias.reshape(out, 1)
+        weight = self.weight.reshape(out, math.prod(window))
+        if self.bias is None:
+            y = weight @ columns
+        else:
+            y = linear(weight, columns, self.bias.reshape(out, 1))
         return y.reshape(n, out, h, w)
 
     def __repr__(self) -> str:
@@ -550,12 +563,13 @@ class MaxPool2d(_Pool2d):
         parts = _parts("MaxPool2d", x.shape, self.kernel, self.stride)
 
         def forward(x):
-            y = x[parts[0]]
+            y = x[parts[0]].copy()
             for part in parts[1:]:
-                y = np.maximum(y, x[part])
+                np.maximum(y, x[part], out=y)
             return y
 
-        return _apply("max_pool", forward, (x,), lambda g, y, x: _to_largest(g, y, x, parts))
+        apart = self.stride[0] >= self.kernel[0] and self.stride[1] >= self.kernel[1]
+        return _apply("max_pool", forward, (x,), lambda g, y, x: _to_largest(g, y, x, parts, apart))
 
 
 class AvgPool2d(_Pool2d):
@@ -628,8 +642,11 @@ def _windows(name: str, x, kernel: tuple[int, int], stride: tuple[int, int]) -> 
     return _apply("windows", forward, (x,), lambda g, y, x: fold(g, x.shape))
 
 
-def _to_largest(g, y, x, parts: list):
-    """Put g where x has the y of its window, in the first such place; zeros elsewhere."""
+def _to_largest(g, y, x, parts: list, apart: bool):
+    """Put g where x has the y of its window, in the first such place; zeros elsewhere.
+
+    Where windows that are not apart overlap, the sum of their g.
+    """
     x, y = _data(x), _data(y)
     free = np.ones(y.shape, bool)
     found = []
@@ -640,7 +657,10 @@ def _to_largest(g, y, x, parts: list):
     def forward(g):
         out = np.zeros(x.shape, g.dtype)
         for part, here in zip(parts, found):
-            out[part] += g * here
+            if apart:
+                np.multiply(g, here, out=out[part])
+            else:
+                out[part] += g * here
         return out
 
     def derivative(u, y, g):
@@ -699,9 +719,10 @@ def cross_entropy(
             f"cross_entropy: logits {logits.shape} take targets {logits.shape[:-1]} (class "
             f"numbers) or {logits.shape} (probabilities), got {shape}"
         )
+    number = logits.dtype.type
     if label_smoothing:
-        q = q * (1 - label_smoothing) + full * (label_smoothing / classes)
-    q = q * logits.dtype.type(np.divide(1, count) if reduction == "mean" else 1)
+        q = q * number(1 - label_smoothing) + full * number(label_smoothing / classes)
+    q = q * number(np.divide(1, count) if reduction == "mean" else 1)
     axis = -1 if reduction == "none" else None
     kept = None  # log_softmax of the logits, for the derivatives
 
@@ -758,10 +779,16 @@ def max_margin(scores, targets, reduction: str = "mean") -> Tensor:
     scores, targets = _tensor(scores), np.asarray(targets)
     shape = scores.shape
     if targets.shape == shape:
-        if not np.isin(targets, (-1, 1)).all():
+        if not (np.abs(targets) == 1).all():
             raise ValueError("max_margin: targets of the scores' shape are -1 or 1")
-        margins = 1 - scores * targets.astype(scores.dtype)
-        return _reduce("max_margin", margins.relu(), reduction)
+        t = targets.astype(scores.dtype)
+        losses = _apply(
+            "max_margin",
+            lambda s: np.maximum(1 - t * s, 0),
+            (scores,),
+            lambda g, y, s: g * (-t * (y > 0)),
+        )
+        return _reduce("max_margin", losses, reduction)
     if targets.shape != shape[:-1] or shape[-1] < 2:
         raise ValueError(
             f"max_margin: scores {shape} take targets {shape} (-1 or 1) or {shape[:-1]} (numbers "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import repeat
 
 import numpy as np
 
@@ -15,7 +16,7 @@ __all__ = [
     "linear_warmup",
 ]  # fmt: skip
 
-_BLOCK = 65536  # elements updated at a time: their temporaries stay in the processor's cache
+_BLOCK = 1 << 17  # elements updated at a time: their temporaries stay in the processor's cache
 
 
 class Optimizer:
@@ -44,15 +45,15 @@ class Optimizer:
 
     def step(self) -> None:
         """Change every parameter, in place, by what its gradient says."""
-        for i, p in enumerate(self.parameters):
+        states = zip(*self.state.values()) if self.state else repeat(())
+        for i, (p, state) in enumerate(zip(self.parameters, states)):
             if not p._has_grad():
                 continue
             self.steps[i] += 1
-            arrays = [p.data, p.grad, *[state[i] for state in self.state.values()]]
-            if p.data.ndim > 0 and p.data.size <= _BLOCK:
-                self._update(self.steps[i], *arrays)
+            if p.ndim and p.size <= _BLOCK:
+                self._update(self.steps[i], p.data, p.grad, *state)
             else:
-                for block in _blocks(*arrays):
+                for block in _blocks(p.data, p.grad, *state):
                     self._update(self.steps[i], *block)
 
     def _update(self, step: int, p: np.ndarray, g: np.ndarray, *state: np.ndarray) -> None:
@@ -118,12 +119,14 @@ class SGD(Optimizer):
         self.momentum, self.dampening, self.nesterov = momentum, dampening, nesterov
 
     def _update(self, step, p, g, direction=None):
-        g = self._decayed(p, g)
+        scratch = None
+        if self.weight_decay:
+            g = scratch = self._decayed(p, g)
         if direction is not None:
             direction *= self.momentum
             direction += g if step == 1 else (1 - self.dampening) * g
             g = g + self.momentum * direction if self.nesterov else direction
-        p -= self.lr * g
+        p -= np.multiply(self.lr, g, out=scratch)
 
 
 class Adam(Optimizer):

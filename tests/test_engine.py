@@ -466,9 +466,9 @@ CONSTANT = {
 @pytest.mark.parametrize("place", [0, 1])
 @pytest.mark.parametrize("name", CONSTANT)
 def test_nothing_is_computed_for_a_constant(name, place, constant, monkeypatch):
-    called, apply = set(), engine._apply
+    called, record_operation = set(), engine._record
 
-    def recording(op, forward, operands, *derivatives):
+    def recording(op, forward, operands, derivatives):
         def record(k, derivative):
             def d(*arguments):
                 called.add(k)
@@ -476,9 +476,10 @@ def test_nothing_is_computed_for_a_constant(name, place, constant, monkeypatch):
 
             return d
 
-        return apply(op, forward, operands, *(record(k, d) for k, d in enumerate(derivatives)))
+        derivatives = tuple(record(k, d) for k, d in enumerate(derivatives))
+        return record_operation(op, forward, operands, derivatives)
 
-    monkeypatch.setattr(engine, "_apply", recording)
+    monkeypatch.setattr(engine, "_record", recording)
     operands = [Tensor(np.full((2, 2), 2.0)), Tensor(np.full((2, 2), 3.0))]
     operands[place] = constant(operands[place].data)
     CONSTANT[name](*operands).backward()

@@ -1,7 +1,7 @@
 """Tests of the tests: faults planted in the engine one by one, every one of which must be caught.
 
 Which operations and operands there are is found by running the table, so that none escapes. A
-fault goes in through `engine._apply`, the one door that every operation passes.
+fault goes in through `engine._record`, the one door that every operation passes.
 """
 
 import ast
@@ -21,7 +21,7 @@ from micrograd.engine import Tensor
 # A fault must show as a wrong number, not as a warning that hides it
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-real_apply = engine._apply
+real_record = engine._record
 no_collector = test_engine.no_collector
 
 
@@ -41,13 +41,13 @@ def find_uses():
     """
     rows, operands = defaultdict(list), defaultdict(set)
 
-    def recording(op, forward, arguments, *derivatives):
+    def recording(op, forward, arguments, derivatives):
         used[op] |= {
             k for k, x in enumerate(arguments) if isinstance(x, Tensor) and x.requires_grad
         }
-        return real_apply(op, forward, arguments, *derivatives)
+        return real_record(op, forward, arguments, derivatives)
 
-    engine._apply = recording
+    engine._record = recording
     try:
         for row in ROWS:
             used = defaultdict(set)
@@ -56,7 +56,7 @@ def find_uses():
                     rows[op].append(row)
                     operands[op] |= used[op]
     finally:
-        engine._apply = real_apply
+        engine._record = real_record
     return rows, operands
 
 
@@ -87,14 +87,14 @@ FORWARD_FAULTS = {
 @pytest.mark.parametrize("fault", DERIVATIVE_FAULTS)
 @pytest.mark.parametrize(("op", "k"), [(op, k) for op in OPERANDS for k in sorted(OPERANDS[op])])
 def test_a_fault_in_a_derivative_is_caught(op, k, fault, monkeypatch):
-    def faulty(name, forward, operands, *derivatives):
+    def faulty(name, forward, operands, derivatives):
         if name == op and k < len(derivatives):
             wrong, right = DERIVATIVE_FAULTS[fault], derivatives[k]
             derivatives = list(derivatives)
             derivatives[k] = lambda g, *rest: wrong(right, g, *rest)
-        return real_apply(name, forward, operands, *derivatives)
+        return real_record(name, forward, operands, derivatives)
 
-    monkeypatch.setattr(engine, "_apply", faulty)
+    monkeypatch.setattr(engine, "_record", faulty)
     assert is_caught(USES[op], check_against_pytorch)
 
 
@@ -109,12 +109,12 @@ HARMLESS = {("scatter", "always float64")}
 def test_a_fault_in_a_forward_function_is_caught(op, fault, monkeypatch):
     wrong, check = FORWARD_FAULTS[fault]
 
-    def faulty(name, forward, operands, *derivatives):
+    def faulty(name, forward, operands, derivatives):
         if name == op:
-            return real_apply(name, lambda *xs: wrong(forward(*xs)), operands, *derivatives)
-        return real_apply(name, forward, operands, *derivatives)
+            return real_record(name, lambda *xs: wrong(forward(*xs)), operands, derivatives)
+        return real_record(name, forward, operands, derivatives)
 
-    monkeypatch.setattr(engine, "_apply", faulty)
+    monkeypatch.setattr(engine, "_record", faulty)
     assert is_caught(USES[op], check)
 
 
@@ -337,14 +337,14 @@ def test_a_fault_in_what_the_operations_share_is_caught(name, monkeypatch):
 
 @pytest.mark.usefixtures("no_collector")
 def test_a_cycle_that_keeps_a_graph_alive_is_caught(monkeypatch):
-    def cyclic(op, forward, operands, *derivatives):
+    def cyclic(op, forward, operands, derivatives):
         captured = []  # the closure below holds the output that holds the closure
-        closures = (lambda *xs, d=d: d(*xs) if captured else None for d in derivatives)
-        captured.append(real_apply(op, forward, operands, *closures))
+        closures = tuple(lambda *xs, d=d: d(*xs) if captured else None for d in derivatives)
+        captured.append(real_record(op, forward, operands, closures))
         return captured[0]
 
     test_engine.test_a_graph_dies_with_its_last_name()
-    monkeypatch.setattr(engine, "_apply", cyclic)
+    monkeypatch.setattr(engine, "_record", cyclic)
     with pytest.raises(AssertionError):
         test_engine.test_a_graph_dies_with_its_last_name()
 
