@@ -94,8 +94,9 @@ def draw(
     that owns the parameters among its operands. One without parameters, and with another module
     after it, belongs to the module that made its operands, or else to the one around that module
     and the next: an activation is part of the layer before it, the sum of two layers part of what
-    holds both, a loss of none. What a convolution or a normalization does before it comes to its
-    parameters is part of it.
+    holds both, a loss of none. The sum of a block's input and its result may so come to stand
+    outside the block. What a convolution or a normalization does before it comes to its parameters
+    is part of it.
 
     Args:
         tensor: the output of the graph.
@@ -124,15 +125,17 @@ def draw(
     nodes, edges = _graph(tensor)
     _assign_modules(nodes, names, modules)
 
-    notes = []
-    if len(nodes) > limit and modules and not collapse:
-        notes.append(f"{len(nodes):,} nodes: each module is drawn as one box")
+    notes, cut = [], []
+    if len(nodes) > limit and any(modules) and not collapse:
+        cut.append("each module is drawn as one box")
         collapse = True
     shown = _collapse(nodes, modules, _modules_to_collapse(collapse, modules))
     near = _nearest(shown, edges, limit)
     if len(near) < len(set(shown.values())):
-        notes.append(f"{len(nodes):,} nodes: those nearest to the output are drawn")
+        cut.append("those nearest to the output are drawn")
         shown = {key: place if place in near else "rest" for key, place in shown.items()}
+    if cut:
+        notes.append(f"{len(nodes):,} nodes: {', '.join(cut)}")
 
     widths = {}
     if gradients:
@@ -141,7 +144,7 @@ def draw(
     lines = [
         "digraph {",
         f'graph [rankdir={direction} ranksep=0.25 nodesep=0.15 fontname="Helvetica" fontsize=11 '
-        'style="rounded" color="#8a8a8a"]',
+        'style="rounded" color="#8a8a8a" labelloc=t labeljust=l]',
         'node [fontname="Helvetica" fontsize=11 margin="0.08,0.05" width=0 height=0]',
         'edge [color="#5a5a5a" arrowsize=0.6]',
     ]
@@ -454,7 +457,7 @@ def _label(x: object, names: dict[Tensor, str]) -> str:
         title += f"{' ' * bool(name)}{_grey(data.shape)}"
     head = f'<tr><td colspan="{len(table[0])}">{title}</td></tr>' if title else ""
     cells = "".join(
-        f'<tr><td align="right" valign="top">{key}</td>'
+        f'<tr><td align="right" valign="top">{key}&#160;</td>'
         + "".join(f'<td align="left" balign="left">{"&#160;" * i}{x}</td>' for i, x in enumerate(v))
         + "</tr>"
         for key, *v in table

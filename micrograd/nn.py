@@ -865,7 +865,8 @@ def summary(model: Module, input_shape: int | Sequence[int], dtype: DTypeLike = 
     """A table of the modules in a model: what each is, the shape it gives, its own parameters.
 
     The shapes are those of a run on zeros, in evaluation mode and without gradients; afterwards
-    training flags and buffers are what they were.
+    training flags and buffers are what they were. A module that is used twice stands there once,
+    with the shape it gave last.
 
     Args:
         model: the model.

@@ -133,13 +133,13 @@ def test_the_dot_text_of_a_known_graph():
     assert lines[4:-1] == [
         'x0 [label=<<table border="0" cellspacing="2" cellpadding="0">'
         '<tr><td colspan="2"><b>x</b></td></tr>'
-        '<tr><td align="right" valign="top"><font color="#4a4a4a">data</font></td>'
+        '<tr><td align="right" valign="top"><font color="#4a4a4a">data</font>&#160;</td>'
         '<td align="left" balign="left">3</td></tr></table>> shape=box style="filled,rounded" '
         'fillcolor="#d3eafb" color="#0072b2" penwidth=1.5]',
         'x1_op [label=<<b>exp</b>> shape=ellipse style=filled fillcolor="#333333" '
         'color="#333333" fontcolor=white width=0.3 height=0.3 margin=0.03]',
         'x1 [label=<<table border="0" cellspacing="2" cellpadding="0">'
-        '<tr><td align="right" valign="top"><font color="#4a4a4a">data</font></td>'
+        '<tr><td align="right" valign="top"><font color="#4a4a4a">data</font>&#160;</td>'
         '<td align="left" balign="left">20.09</td></tr></table>> shape=box style=filled '
         'fillcolor="#fbdf9d" color="#8a5a00" peripheries=2]',
         "x0 -> x1_op",
@@ -305,12 +305,12 @@ def test_a_model_of_images():
     loss = cross_entropy(model(rng().normal(size=(4, 1, 4, 4))), np.arange(4) % 3)
     frames = Read(draw(loss, model)).frames
     assert {name: operations(frame) for name, frame in frames.items()} == {
-        "layers.0 Conv2d": ["reshape", "@", "reshape", "+", "reshape"],
+        "layers.0 Conv2d": ["reshape", "reshape", "linear", "reshape"],
         "layers.1 BatchNorm2d(2)": [
             "normalize", "reshape", "*", "reshape", "+", "relu", "max_pool",
         ],
         "layers.4 Conv2d": [
-            "reshape", "windows", "transpose", "reshape", "@", "reshape", "+", "reshape", "reshape",
+            "reshape", "windows", "transpose", "reshape", "reshape", "linear", "reshape", "reshape",
         ],
         "layers.6 Layer(3, act=None)": ["linear"],
     }  # fmt: skip
