@@ -12,14 +12,16 @@ functions, run on Tensors instead of arrays, give gradients that can be differen
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 import operator
 import os
 import string
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
@@ -99,13 +101,13 @@ def _record(op: str, forward: Callable, operands: tuple, derivatives: tuple) -> 
             if type(a) is _ndarray and not a.ndim:
                 a = a[()]
         else:
-            a = _constant(op, a)
+            a = _constant(op, a, operands)
         if isinstance(b, Tensor):
             recorded, b = recorded or b.requires_grad, b._value
             if type(b) is _ndarray and not b.ndim:
                 b = b[()]
         else:
-            b = _constant(op, b)
+            b = _constant(op, b, operands)
         arrays = (a, b)
     else:
         arrays = []
@@ -114,7 +116,7 @@ def _record(op: str, forward: Callable, operands: tuple, derivatives: tuple) -> 
                 recorded = recorded or x.requires_grad
                 arrays.append(x._value if x._value.ndim else x._value[()])
             else:
-                arrays.append(_constant(op, x))
+                arrays.append(_constant(op, x, operands))
     if _OLD_PROMOTION and op != "astype":
         dtype = np.result_type(*[x.dtype for x in arrays if hasattr(x, "dtype")])
         arrays = [x.astype(dtype) if hasattr(x, "dtype") else x for x in arrays]
@@ -170,13 +172,17 @@ def _binary(op: str, forward: Callable, left: Callable, right: Callable) -> Call
 _new_tensor, _ndarray = object.__new__, np.ndarray
 
 
-def _constant(op: str, x: object) -> object:
-    """Let real numbers and arrays of them pass; anything else is no operand."""
+def _constant(op: str, x: object, operands: tuple) -> object:
+    """Let real numbers and arrays of them pass; anything else is no operand.
+
+    Arrays of integers take the dtype of the Tensors beside them: float32 stays float32.
+    """
     if type(x) in (int, float, bool):
         return x
     array = type(x) in (np.ndarray, np.memmap)  # other kinds of array have arithmetic of their own
     if (array or isinstance(x, np.generic)) and x.dtype.kind in "fiub":
-        return x
+        dtypes = [y.dtype for y in operands if isinstance(y, Tensor)]
+        return x.astype(np.result_type(*dtypes)) if x.dtype.kind in "iu" and dtypes else x
     raise TypeError(f"{op}: expected a Tensor, a real number or an array of them, got {_name(x)}")
 
 
@@ -446,9 +452,9 @@ class Tensor:
     def transpose(self, *axes) -> Tensor:
         """The axes in the order given, transpose(1, 0) or transpose((1, 0)); else reversed."""
         axes = axes[0] if len(axes) == 1 else axes
-        if axes is None or axes == ():
+        if axes is None or np.size(axes) == 0:
             return _apply("transpose", np.transpose, (self,), lambda g, y, x: g.transpose())
-        axes = [axes] if isinstance(axes, int) else list(axes)
+        axes = np.atleast_1d(axes).tolist()
         return _apply("transpose", lambda x: x.transpose(axes), (self,),
                       lambda g, y, x: g.transpose(np.argsort([i % x.ndim for i in axes]).tolist()))
 
@@ -510,6 +516,7 @@ class Tensor:
 
     def __getitem__(self, key) -> Tensor:
         """t[key] for every index that NumPy takes; an element taken twice adds both gradients."""
+        key = _copied(key)
         return _apply("index", lambda x: x[key], (self,),
                       lambda g, y, x: _scatter(g, key, x.shape))
 
@@ -731,20 +738,18 @@ class Tensor:
                 f"np.{ufunc.__name__}: a Tensor cannot be written into an array, its gradient "
                 "would be lost: write array = array + tensor instead of array += tensor"
             )
-        if method == "__call__" and ufunc in _ON_DATA:
-            return ufunc(*map(_data, inputs), **options)
-        if method != "__call__" or options or ufunc not in _OPERATIONS:
+        if method != "__call__" or options or ufunc not in _OPERATIONS.keys() | _ON_DATA:
             call = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
             raise _no_such_function(call, options)
-        return _OPERATIONS[ufunc](*inputs)
+        return ufunc(*map(_data, inputs)) if ufunc in _ON_DATA else _OPERATIONS[ufunc](*inputs)
 
     def __array_function__(self, function, types, args, options):
         if function in _ON_DATA:
-            return function(*map(_data, args), **options)
+            return function(*map(_data, args), **{k: _data(x) for k, x in options.items()})
+        name = f"{function.__module__}.{function.__name__}".replace("numpy", "", 1).lstrip(".")
         if function not in _OPERATIONS:
-            module = function.__module__.replace("numpy", "", 1).lstrip(".")
-            raise _no_such_function(f"{module}.{function.__name__}".lstrip("."))
-        return _OPERATIONS[function](*args, **options)
+            raise _no_such_function(name)
+        return _call(name, function, args, options)
 
 
 def _data(x: object) -> object:
@@ -752,7 +757,46 @@ def _data(x: object) -> object:
     return x.data if isinstance(x, Tensor) else x
 
 
-def _no_such_function(name: str, options: dict | None = None) -> TypeError:
+def _call(name: str, function: Callable, args: tuple, options: dict) -> Tensor:
+    """Call the operation that stands for a NumPy function with arguments given as to NumPy."""
+    operation, numpys = _OPERATIONS[function], _signature(function)
+    if numpys is None or any(p.kind is p.VAR_POSITIONAL for p in numpys.parameters.values()):
+        return operation(*args, **options)
+    ours = _signature(operation).parameters.values()
+    known = {p.name for p in ours}
+    tuples = {"shape", *(p.name for p in ours if p.kind is p.VAR_POSITIONAL)}  # reshape(*shape)
+    given = numpys.bind(*args, **options).arguments
+    given |= given.pop("kwargs", {})
+    (_, first), *rest = given.items()
+    shape, others = (), {}
+    for key, value in rest:
+        key = _RENAMED.get(key, key)
+        if value is np._NoValue:
+            continue
+        if key in tuples:
+            shape = (value,)
+        elif key in known:
+            others[key] = value
+        elif value is not None and (key, value) != ("order", "C"):
+            raise _no_such_function(name, [key])
+    return operation(first, *shape, **others)
+
+
+@cache
+def _signature(function: Callable) -> inspect.Signature | None:
+    try:
+        return inspect.signature(function)
+    except ValueError:  # some of NumPy's functions, written in C, tell none
+        return None
+
+
+# What NumPy's functions call the arguments that operations have under another name
+_RENAMED = {
+    "a_min": "lo", "a_max": "hi", "min": "lo", "max": "hi", "newshape": "shape", "x": "a", "y": "b",
+}  # fmt: skip
+
+
+def _no_such_function(name: str, options: Iterable[str] = ()) -> TypeError:
     """The error for a NumPy function, or for options of one, that Tensors don't have."""
     given = f" with {', '.join(options)}" if options else ""
     names = sorted({f.__name__ for f in _OPERATIONS if f is not np.linalg.norm} | {"linalg.norm"})
@@ -783,7 +827,7 @@ def minimum(a, b) -> Tensor:
 
 def where(condition, a, b) -> Tensor:
     """a where condition holds, elsewhere b; the condition is an array of bools."""
-    condition = np.asarray(condition, bool)
+    condition = np.array(condition, bool)  # a copy: it may change before backward()
     return _apply("where", lambda a, b: np.where(condition, a, b), (a, b),
                   lambda g, y, a, b: np.where(condition, g, 0),
                   lambda g, y, a, b: np.where(condition, 0, g))
@@ -821,6 +865,8 @@ def concatenate(tensors: Sequence, axis: int | None = 0) -> Tensor:
     tensors = list(tensors)
     if axis is None:
         tensors, axis = [np.ravel(x) for x in tensors], 0
+    if tensors:
+        _axes("concatenate", axis, np.ndim(tensors[0]))
     ends = np.cumsum([np.shape(x)[axis] if np.ndim(x) else 0 for x in tensors]).tolist()
     return _apply("concatenate", lambda *xs: np.concatenate(xs, axis), tuple(tensors),
                   *(lambda g, y, *xs, part=slice(start, end): g[_at(axis, part, g.ndim)]
@@ -846,9 +892,9 @@ def norm(x, ord=None, axis: Axis = None, keepdims: bool = False) -> Tensor:
         return _apply("norm", lambda x: np.sqrt((x * x).sum(axis=axis, keepdims=keepdims)), (x,),
                       lambda g, y, x: _spread(_over(g, y), x, axis, keepdims) * x)
     if ord == 1:
-        return x.abs().sum(axis, keepdims)
+        return np.abs(x).sum(axis=axis, keepdims=keepdims)
     if ord == np.inf:
-        return x.abs().max(axis, keepdims)
+        return np.abs(x).max(axis=axis, keepdims=keepdims)
     raise ValueError(f"norm: ord is None, 1, 2 or inf, got {ord!r}")
 
 
@@ -904,7 +950,8 @@ def grad(
         TypeError: output or an input is not a Tensor.
         ValueError: an input requires no gradient, or gradient has another shape than output.
     """
-    wanted = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    several = isinstance(inputs, Iterable) and not isinstance(inputs, Tensor)
+    wanted = tuple(inputs) if several else (inputs,)
     for x in (output, *wanted):
         if not isinstance(x, Tensor):
             raise TypeError(f"grad: expected a Tensor, got {_name(x)}")
@@ -916,7 +963,10 @@ def grad(
         with _set_recording(True):
             start = start if isinstance(start, Tensor) else _wrap(start, "grad")
             gradients, _ = _backpropagate(output, start, on_tensors=True)
-        results = [gradients.get(x) for x in wanted]
+            results = [gradients.get(x) for x in wanted]
+            for i, g in enumerate(results):
+                if g is gradient or any(g is other for other in results[:i]):
+                    results[i] = g if g is None else g * 1  # no two share memory
     else:
         gradients, _ = _backpropagate(output, _data(start))
         arrays = [gradients.get(x) for x in wanted]
@@ -926,7 +976,7 @@ def grad(
     results = [
         _wrap(np.zeros_like(x.data), "grad") if g is None else g for x, g in zip(wanted, results)
     ]
-    return results[0] if isinstance(inputs, Tensor) else tuple(results)
+    return tuple(results) if several else results[0]
 
 
 def jacobian(f: Callable, x: ArrayLike | Tensor, create_graph: bool = False) -> Tensor:
@@ -938,19 +988,29 @@ def jacobian(f: Callable, x: ArrayLike | Tensor, create_graph: bool = False) -> 
         create_graph: record the computation, so that the Jacobian can be differentiated again.
     """
     x = x if isinstance(x, Tensor) else Tensor(x)
-    y = f(x)
-    units = np.eye(y.size, dtype=y.dtype)
-    rows = [grad(y, x, unit.reshape(y.shape), create_graph) for unit in units]
-    return (
-        stack(rows).reshape(y.shape + x.shape)
-        if rows
-        else _wrap(np.zeros(y.shape + x.shape), "grad")
-    )
+    with _set_recording(True):
+        y = f(x)
+        units = np.eye(y.size, dtype=y.dtype)
+        rows = [grad(y, x, unit.reshape(y.shape), create_graph) for unit in units]
+        if not rows:
+            return _wrap(np.zeros(y.shape + x.shape, x.dtype), "grad")
+        return stack(rows).reshape(y.shape + x.shape)
 
 
 def hessian(f: Callable, x: ArrayLike | Tensor, create_graph: bool = False) -> Tensor:
-    """The second derivatives of f, a function from a Tensor to one number: x.shape + x.shape."""
-    return jacobian(lambda x: grad(f(x), x, create_graph=True), x, create_graph)
+    """The second derivatives of f, a function from a Tensor to one number: x.shape + x.shape.
+
+    Raises:
+        ValueError: f gives more or less than one number.
+    """
+
+    def slope(x):
+        y = f(x)
+        if y.size != 1:
+            raise ValueError(f"hessian: f is to give one number, it gave shape {y.shape}")
+        return grad(y, x, create_graph=True)
+
+    return jacobian(slope, x, create_graph)
 
 
 def _start(op: str, output: Tensor, gradient: ArrayLike | Tensor | None) -> np.ndarray | Tensor:
@@ -1031,6 +1091,8 @@ def _sum_to(g, shape: tuple[int, ...]):
 
 def _spread(g, x, axis: Axis, keepdims: bool):
     """Repeat g, which belongs to a reduction of x over axis, to the shape of x."""
+    if not x.ndim:
+        return g
     if isinstance(g, np.generic):  # a scalar: np.broadcast_to would take ten times as long
         return np.ndarray(x.shape, g.dtype, np.asarray(g), strides=(0,) * x.ndim)
     if axis is not None and not keepdims:
@@ -1081,9 +1143,11 @@ def _power(a, b):
 
 
 def _power_slope(a, b):
-    """b a^(b-1), the slope of a^b in a. For b = 0 it is 0 a^0, lest 0^-1 make it nan."""
-    e = b - 1 * (b != 0)
-    return b * (a if type(e) in (int, float) and e == 1 else _power(a, e))
+    """b a^(b-1), the slope of a^b in a; 0 where both are 0, though 0^-1 is infinite."""
+    if type(b) in (int, float):
+        return b * (a if b == 2 else _power(a, b - (b != 0)))
+    a = np.where((a == 0) & (b == 0), 1, a)
+    return b * a ** (b - a.dtype.type(1))
 
 
 def _log_of_base(y, a, b):
@@ -1093,6 +1157,8 @@ def _log_of_base(y, a, b):
 
 def _sigmoid(x):
     """1 / (1 + e^-x) = e^x / (1 + e^x): neither exponent is ever positive."""
+    if isinstance(x, Tensor):
+        return x.sigmoid()
     return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
 
 
@@ -1175,6 +1241,13 @@ def _matmul_right(g, a, b):
 def _linear(x: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> np.ndarray:
     y = _matmul(x, weights)
     return np.add(y, bias, out=y if y.dtype == bias.dtype else None)
+
+
+def _copied(key):
+    """An index whose arrays and lists may change without changing this one."""
+    if isinstance(key, tuple):
+        return tuple(map(_copied, key))
+    return key.copy() if isinstance(key, (np.ndarray, list)) else key
 
 
 def _scatter(g, key, shape: tuple[int, ...]):

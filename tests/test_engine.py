@@ -1188,6 +1188,53 @@ def test_arrays_and_scalars_of_numpy_left_of_a_tensor_make_tensors():
     assert (a < t).dtype == bool
 
 
+AS_NUMPY_CALLS_THEM = {
+    "clip(a_min=, a_max=)": lambda t: np.clip(t, a_min=1, a_max=4),
+    "clip(lo, None)": lambda t: np.clip(t, 1, None),
+    "transpose(axes=)": lambda t: np.transpose(t, axes=(1, 0)),
+    "reshape(shape)": lambda t: np.reshape(t, (3, 2)),
+    "reshape(-1)": lambda t: np.reshape(t, -1),
+    "broadcast_to(shape=)": lambda t: np.broadcast_to(t, shape=(2, 2, 3)),
+    "ravel(order=)": lambda t: np.ravel(t, order="C"),
+    "sum(a=)": lambda t: np.sum(a=t),
+    "sum(axis, dtype, out)": lambda t: np.sum(t, 0, None, None),
+    "max(axis, out, keepdims)": lambda t: np.max(t, 0, None, True),
+    "pad(constant_values=)": lambda t: np.pad(t, 1, constant_values=2),
+    "stack(axis=)": lambda t: np.stack([t, t], axis=1),
+    "argmax(a=)": lambda t: np.argmax(a=t),
+    "size(a=)": lambda t: np.size(a=t),
+}
+
+
+@pytest.mark.parametrize("name", AS_NUMPY_CALLS_THEM)
+def test_arguments_go_by_numpys_names_and_places(name):
+    f, a = AS_NUMPY_CALLS_THEM[name], np.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal(engine._data(f(Tensor(a))), f(a), strict=True)
+
+
+NO_SUCH_OPTION = {
+    "dtype": lambda t: np.prod(t, 0, np.float32),
+    "order": lambda t: np.ravel(t, order="F"),
+    "initial": lambda t: np.sum(t, initial=1.0),
+    "where": lambda t: np.equal(t, t, where=t > 2),
+}
+
+
+@pytest.mark.parametrize("option", NO_SUCH_OPTION)
+def test_an_option_that_operations_lack_is_named(option):
+    with pytest.raises(TypeError, match=f"with {option} is not defined for a Tensor"):
+        NO_SUCH_OPTION[option](Tensor(np.arange(6.0).reshape(2, 3)))
+
+
+def test_integers_beside_a_float32_tensor_leave_it_float32():
+    t = Tensor(np.array([1.0, 2.0], np.float32))
+    for integers in (np.array([1, 2]), np.array([1, 2], np.uint8), np.int64(2)):
+        for f in (operator.add, operator.mul, operator.truediv, operator.pow, maximum):
+            for y in (f(t, integers), f(integers, t)):
+                assert y.dtype == np.float32, f"{f.__name__} with {integers!r}"
+                assert grad(y.sum(), t, create_graph=True).dtype == np.float32
+
+
 def test_arrays_come_from_leaves_and_share_or_copy_as_asked():
     x = Tensor([1.0, 2.0])
     assert np.shares_memory(np.asarray(x), x.data)
@@ -1335,6 +1382,56 @@ def test_hessian_is_that_of_pytorch(name):
     expected = torch.autograd.functional.hessian(f, torch.tensor(x))
     for given_as in (Tensor(x), x):
         assert_same(hessian(f, given_as).data, expected, name)
+
+
+def test_the_mixed_second_derivative_of_a_power_is_right_where_the_exponent_is_0():
+    # d/db (b a^(b-1)) = a^(b-1) (1 + b log a), which is 1/a at b = 0
+    curvature = hessian(lambda v: v[0] ** v[1], Tensor([2.0, 0.0]))
+    assert_same(curvature.data, np.array([[0.0, 0.5], [0.5, np.log(2) ** 2]]), "hessian")
+
+
+def test_jacobian_and_hessian_record_for_themselves():
+    x = Tensor([1.0, 2.0])
+    with no_grad():
+        assert jacobian(lambda x: x * x, x).data.tolist() == [[2.0, 0.0], [0.0, 4.0]]
+        assert hessian(lambda x: (x**3).sum(), x).data.tolist() == [[6.0, 0.0], [0.0, 12.0]]
+
+
+def test_a_hessian_of_several_numbers_is_refused():
+    with pytest.raises(ValueError, match=r"hessian: f is to give one number, it gave shape \(2,\)"):
+        hessian(lambda x: x * x, Tensor([1.0, 2.0]))
+
+
+def test_gradients_with_a_graph_share_no_memory():
+    a, b, g = Tensor([1.0]), Tensor([2.0]), Tensor([3.0])
+    results = (*grad(a + b, (a, b), g, create_graph=True), g)
+    for x, y in itertools.combinations(results, 2):
+        assert not np.shares_memory(x.data, y.data)
+
+
+@pytest.mark.parametrize("name", ["sum", "max", "min", "logsumexp"])
+def test_a_number_is_reduced_over_its_last_axis_as_in_numpy(name):
+    x = Tensor(2.0)
+    y = getattr(x, name)(axis=-1)
+    y.backward(np.array(3.0))
+    assert x.grad == 3
+    assert grad(y * y, x, create_graph=True).item() == 4
+
+
+def test_an_index_or_condition_that_changes_later_changes_no_gradient():
+    x, index, key, condition = Tensor([1.0, 2.0]), np.array([0, 0]), [0], np.array([True, False])
+    y = x[index].sum() + x[key].sum() + where(condition, x, 0.0).sum()
+    index[:], key[0], condition[:] = 1, 1, False
+    y.backward()
+    assert x.grad.tolist() == [4.0, 0.0]
+
+
+def test_the_derivatives_of_softplus_at_0_are_right_to_the_fourth():
+    x = Tensor(0.0)
+    y = x.softplus()
+    for expected in (0.5, 0.25, 0.0, -0.125):
+        y = grad(y, x, create_graph=True)
+        assert_same(y.data, np.array(expected), "derivative")
 
 
 def test_a_jacobian_with_its_graph_can_be_differentiated():
