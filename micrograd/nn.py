@@ -9,12 +9,23 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from micrograd.engine import Tensor, _apply, _data, _log_softmax, _name, linear, no_grad
+from micrograd.engine import (
+    Tensor,
+    _apply,
+    _data,
+    _log_softmax,
+    _name,
+    _sigmoid,
+    linear,
+    no_grad,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -55,8 +66,15 @@ class Module:
         return {name: m for name, m in self._inside() if isinstance(m, Module)}
 
     def named_parameters(self) -> dict[str, Tensor]:
-        """The parameters by their dotted names: leaf Tensors, each once, as defined."""
-        return {name: t for name, t in self._inside() if _is_parameter(t)}
+        """The parameters by their dotted names: leaf Tensors, each once, as defined.
+
+        Raises:
+            ValueError: two have one name, such as {"a.b": t} and {"a": {"b": u}}.
+        """
+        named = {name: t for name, t in self._inside() if _is_parameter(t)}
+        if len(named) < len(self.parameters()):
+            raise ValueError(f"two parameters of {type(self).__name__} have one dotted name")
+        return named
 
     def parameters(self) -> list[Tensor]:
         """The parameters, each once, in the order of definition."""
@@ -78,7 +96,10 @@ class Module:
         return self.train(False)
 
     def astype(self, dtype: DTypeLike) -> Module:
-        """Turn parameters and buffers into this floating dtype; gradients are dropped."""
+        """Turn parameters and buffers into this floating dtype; gradients are dropped.
+
+        Make the optimizer afterwards: it keeps its state in the dtype of its parameters.
+        """
         if np.dtype(dtype).kind != "f":
             raise TypeError(f"astype: expected a floating dtype, got {np.dtype(dtype)}")
         for p in self.parameters():
@@ -451,7 +472,7 @@ def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
 
 
 def _shape(shape: int | Sequence[int]) -> tuple[int, ...]:
-    return (shape,) if isinstance(shape, int) else tuple(shape)
+    return (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(shape)
 
 
 def _last(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -493,7 +514,7 @@ class Conv2d(Module):
         init: str | None = "torch",
         rng: np.random.Generator | None = None,
     ):
-        kh, kw = _pair(kernel_size)
+        kh, kw = _pair("Conv2d: kernel_size", kernel_size)
         fan_in, fan_out = in_channels * kh * kw, out_channels * kh * kw
         weight = _draw(init, (out_channels, in_channels, kh, kw), fan_in, fan_out, rng)
         self.weight = Tensor(weight)
@@ -501,7 +522,8 @@ class Conv2d(Module):
         if bias:
             start = _draw(init, (out_channels,), fan_in, fan_out, rng) if init == "torch" else None
             self.bias = Tensor(np.zeros(out_channels) if start is None else start)
-        self.stride, self.padding = _pair(stride), _pair(padding)
+        self.stride = _pair("Conv2d: stride", stride)
+        self.padding = _pair("Conv2d: padding", padding, least=0)
 
     def __call__(self, x) -> Tensor:
         out, *window = self.weight.shape
@@ -533,13 +555,13 @@ class _Pool2d(Module):
         stride: int | tuple[int, int] | None = None,
         padding: int | tuple[int, int] = 0,
     ):
-        self.kernel = _pair(kernel_size)
-        self.stride = self.kernel if stride is None else _pair(stride)
-        self.padding = _pair(padding)
+        name = type(self).__name__
+        self.kernel = _pair(f"{name}: kernel_size", kernel_size)
+        self.stride = self.kernel if stride is None else _pair(f"{name}: stride", stride)
+        self.padding = _pair(f"{name}: padding", padding, least=0)
         if any(2 * p > k for p, k in zip(self.padding, self.kernel)):
             raise ValueError(
-                f"{type(self).__name__}: padding {self.padding} is more than half the kernel size "
-                f"{self.kernel}"
+                f"{name}: padding {self.padding} is more than half the kernel size {self.kernel}"
             )
 
     def __repr__(self) -> str:
@@ -585,8 +607,12 @@ class AvgPool2d(_Pool2d):
         return _windows("AvgPool2d", x, self.kernel, self.stride).mean(axis=(-2, -1))
 
 
-def _pair(x: int | Sequence[int]) -> tuple[int, int]:
-    return (x, x) if isinstance(x, int) else tuple(x)
+def _pair(name: str, x: int | Sequence[int], least: int = 1) -> tuple[int, int]:
+    """An int twice, or a pair of ints."""
+    pair = tuple(x) if isinstance(x, (tuple, list)) else (x, x)
+    if len(pair) != 2 or any(not isinstance(n, (int, np.integer)) or n < least for n in pair):
+        raise ValueError(f"{name}: expected an int of at least {least}, or a pair of them: {x!r}")
+    return int(pair[0]), int(pair[1])
 
 
 def _check_images(name: str, x, channels: int | None = None) -> None:
@@ -618,28 +644,36 @@ def _parts(name: str, shape: tuple, kernel: tuple[int, int], stride: tuple[int, 
 def _windows(name: str, x, kernel: tuple[int, int], stride: tuple[int, int]) -> Tensor:
     """All windows of images, (n, c, h', w', kh, kw): a view, from which nothing is copied."""
     parts = _parts(name, x.shape, kernel, stride)
+    return _apply(
+        "windows",
+        lambda x: _view(x, kernel, stride),
+        (x,),
+        lambda g, y, x: _fold(g, x.shape, kernel, stride, parts),
+    )
 
-    def forward(x):
-        view = np.lib.stride_tricks.sliding_window_view(x, kernel, axis=(2, 3))
-        return view[:, :, :: stride[0], :: stride[1]]
 
-    def fold(g, shape):
-        """Add the windows up where they overlap: the derivative of taking them."""
-        if isinstance(g, Tensor):
-            return _apply(
-                "fold",
-                lambda g: fold(g, shape),
-                (g,),
-                lambda u, y, g: (
-                    _windows(name, u, kernel, stride) if isinstance(u, Tensor) else forward(u)
-                ),
-            )
-        out = np.zeros(shape, g.dtype)
-        for k, part in enumerate(parts):
-            out[part] += g[(..., *divmod(k, kernel[1]))]
-        return out
+def _view(x: np.ndarray, kernel: tuple[int, int], stride: tuple[int, int]) -> np.ndarray:
+    view = np.lib.stride_tricks.sliding_window_view(x, kernel, axis=(2, 3))
+    return view[:, :, :: stride[0], :: stride[1]]
 
-    return _apply("windows", forward, (x,), lambda g, y, x: fold(g, x.shape))
+
+def _fold(g, shape: tuple, kernel: tuple[int, int], stride: tuple[int, int], parts: list):
+    """Add the windows up where they overlap: the derivative of taking them, and the reverse."""
+    if isinstance(g, Tensor):
+        return _apply(
+            "fold",
+            lambda g: _fold(g, shape, kernel, stride, parts),
+            (g,),
+            lambda u, y, g: (
+                _windows("fold", u, kernel, stride)
+                if isinstance(u, Tensor)
+                else _view(u, kernel, stride)
+            ),
+        )
+    out = np.zeros(shape, g.dtype)
+    for k, part in enumerate(parts):
+        out[part] += g[(..., *divmod(k, kernel[1]))]
+    return out
 
 
 def _to_largest(g, y, x, parts: list, apart: bool):
@@ -701,7 +735,7 @@ def cross_entropy(
         raise ValueError("cross_entropy: logits of shape () have no axis of classes")
     classes, shape = logits.shape[-1], np.shape(targets)
     if shape == logits.shape:
-        q, count, full = targets, math.prod(shape[:-1]), 1
+        q, count, full = targets, math.prod(shape[:-1]), logits.dtype.type(1)
         if not isinstance(q, Tensor):
             q = np.asarray(q)
             if q.dtype.kind != "f":
@@ -722,7 +756,8 @@ def cross_entropy(
     number = logits.dtype.type
     if label_smoothing:
         q = q * number(1 - label_smoothing) + full * number(label_smoothing / classes)
-    q = q * number(np.divide(1, count) if reduction == "mean" else 1)
+    nothing = reduction == "mean" and count == 0  # its mean is nan, its gradient 0, as in PyTorch
+    q = q * number(1 / count if reduction == "mean" and count else 1)
     axis = -1 if reduction == "none" else None
     kept = None  # log_softmax of the logits, for the derivatives
 
@@ -730,7 +765,7 @@ def cross_entropy(
         nonlocal kept
         kept = _log_softmax(x, -1)
         terms = np.multiply(q, kept, out=np.zeros(kept.shape, kept.dtype), where=q != 0)
-        return -terms.sum(axis=axis)
+        return -terms.sum(axis=axis) * (np.nan if nothing else 1)
 
     def log_softmax(x):
         return x.log_softmax(-1) if isinstance(x, Tensor) else kept
@@ -757,7 +792,13 @@ def binary_cross_entropy_with_logits(logits, targets, reduction: str = "mean") -
     logits, targets = _same_shape("binary_cross_entropy_with_logits", logits, targets)
     if not np.all((_data(targets) >= 0) & (_data(targets) <= 1)):
         raise ValueError("binary_cross_entropy_with_logits: targets are between 0 and 1")
-    losses = logits.softplus() - logits * targets
+    losses = _apply(
+        "binary_cross_entropy_with_logits",
+        lambda x, t: np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x))),
+        (logits, targets),
+        lambda g, y, x, t: g * (_sigmoid(x) - t),
+        lambda g, y, x, t: -g * x,
+    )
     return _reduce("binary_cross_entropy_with_logits", losses, reduction)
 
 
@@ -796,7 +837,7 @@ def max_margin(scores, targets, reduction: str = "mean") -> Tensor:
         )
     numbers = _class_numbers("max_margin", targets, shape[-1])[..., None]
     others = np.arange(shape[-1]) != numbers
-    right = (scores * ~others).sum(axis=-1, keepdims=True)
+    right = scores[(*np.indices(numbers.shape[:-1], sparse=True), numbers[..., 0])][..., None]
     losses = ((1 - right + scores).relu() * others).sum(axis=-1) / shape[-1]
     return _reduce("max_margin", losses, reduction)
 
@@ -930,7 +971,8 @@ def save(model, path: str | os.PathLike) -> None:
     """Write `model.state_dict()` to a file, .npz or .safetensors.
 
     The file appears under its name only once it is complete: a process killed while saving leaves
-    an older file of that name as it was.
+    an older file of that name as it was, and beside it what it had written, in a file that ends in
+    .tmp.
 
     Args:
         model: a Module, an Optimizer, or anything with a `state_dict()` of arrays.
@@ -941,7 +983,7 @@ def save(model, path: str | os.PathLike) -> None:
     """
     path = os.fspath(path)
     write = _file_format(path)[0]
-    temporary = f"{path}.{os.getpid()}.tmp"
+    temporary = f"{path}.{os.getpid()}-{threading.get_ident()}.tmp"
     try:
         with open(temporary, "wb") as file:
             write(file, model.state_dict())
@@ -1022,7 +1064,7 @@ def to_torch(model: Module):
     t = torch.nn
     activations = {
         "relu": t.ReLU, "leaky_relu": t.LeakyReLU, "tanh": t.Tanh, "sigmoid": t.Sigmoid,
-        "gelu": t.GELU, "silu": t.SiLU, "softplus": t.Softplus,
+        "gelu": t.GELU, "silu": t.SiLU, "softplus": partial(t.Softplus, threshold=40),
     }  # fmt: skip
     by_function = {ACTIVATIONS[name]: module for name, module in activations.items()}
 
@@ -1033,14 +1075,29 @@ def to_torch(model: Module):
                 if array is not None:
                     old = getattr(module, name)
                     new = torch.tensor(np.ascontiguousarray(_data(array)))
-                    setattr(module, name, t.Parameter(new) if isinstance(old, t.Parameter) else new)
+                    if isinstance(old, t.Parameter):
+                        new = t.Parameter(new, getattr(array, "requires_grad", True))
+                    setattr(module, name, new)
         return module
 
+    made = {}  # by id: a module that stands twice in the model does so in the copy
+
     def convert(m) -> list:
+        if id(m) not in made:
+            made[id(m)] = converted(m)
+            if isinstance(m, Module) and not isinstance(m, (Sequential, MultiLayerPerceptron)):
+                made[id(m)] = [part.train(m.training) for part in made[id(m)]]
+        return made[id(m)]
+
+    def converted(m) -> list:
+        home = next((k for k in type(m).__mro__ if k.__module__ == __name__), None)
+        if isinstance(m, Module) and type(m).__call__ is not home.__call__:
+            raise TypeError(f"to_torch: {type(m).__name__} has a __call__ of its own")
         if isinstance(m, (Sequential, MultiLayerPerceptron)):
             return [part for layer in m.layers for part in convert(layer)]
         if isinstance(m, Layer):
             linear = filled(t.Linear(*m.weights.shape), weight=m.weights.data.T, bias=m.bias)
+            linear.weight.requires_grad_(m.weights.requires_grad)
             return [linear, *([] if m.act is None else convert(m._activate))]
         if isinstance(m, Conv2d):
             out, channels, *kernel = m.weight.shape
@@ -1070,7 +1127,9 @@ def to_torch(model: Module):
             return [by_function[m]()]
         raise TypeError(f"to_torch: {_call_name(m)} has no counterpart in PyTorch")
 
-    return t.Sequential(*convert(model)).train(model.training)
+    network = t.Sequential(*convert(model))
+    network.training = model.training  # each of its parts has its own
+    return network
 
 
 # Small helpers

@@ -151,7 +151,7 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ):
         super().__init__(parameters, lr, weight_decay)
-        _check(self, "betas", betas, all(0 <= beta < 1 for beta in betas))
+        _check(self, "betas", betas, len(betas) == 2 and all(0 <= b < 1 for b in betas))
         _check(self, "eps", eps, eps >= 0)
         self.betas, self.eps = betas, eps
 
@@ -251,7 +251,7 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
     reached = [p for p in _parameter_list("clip_grad_norm", parameters) if p._has_grad()]
     norm = math.sqrt(sum(float(np.vdot(p.grad, p.grad)) for p in reached))
     factor = max_norm / (norm + 1e-6)
-    if factor < 1:
+    if not factor >= 1:  # nan as well
         for p in reached:
             p.grad *= factor
     return norm

@@ -3,6 +3,7 @@
 # ruff: noqa: NPY002 (that NumPy's global state decides the draws is what some tests are about)
 
 import copy
+import gc
 import io
 import pickle
 import re
@@ -21,6 +22,10 @@ from torch.nn import functional
 from micrograd import nn
 from micrograd.engine import Tensor, no_grad
 from micrograd.optim import Adam
+
+LAYERS_OF_IMAGES = [
+    "Conv2d(2, 3, 2)", "MaxPool2d(2)", "AvgPool2d(2)", "BatchNorm2d(2)", "LayerNorm(4)",
+]  # fmt: skip
 
 # Layers: every row is an expression that means the same in both libraries, and an input
 
@@ -255,6 +260,32 @@ def test_batch_norm_follows_pytorch_through_several_batches():
     assert_same_state(model, reference)
     x = rng.normal(3, 2, (1, 3))
     assert_same(model.eval()(x).data, reference.eval()(torch.tensor(x)), "one example in eval mode")
+
+
+@pytest.mark.parametrize("expression", LAYERS_OF_IMAGES)
+def test_a_layer_leaves_nothing_to_the_garbage_collector(expression):
+    layer, x = eval(expression, vars(nn)), Tensor(np.ones((2, 2, 4, 4)))
+    gc.collect()
+    gc.disable()
+    try:
+        layer(x).sum().backward()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (lambda: nn.Conv2d(1, 2, 3, padding="same"), "Conv2d: padding"),
+        (lambda: nn.Conv2d(1, 2, 3, stride=0), "Conv2d: stride"),
+        (lambda: nn.Conv2d(1, 2, 2.5), "Conv2d: kernel_size"),
+        (lambda: nn.MaxPool2d((2, 2, 2)), "MaxPool2d: kernel_size"),
+    ],
+)
+def test_a_window_that_is_no_int_or_pair_is_refused(make, what):
+    with pytest.raises(ValueError, match=f"{what}: expected an int of at least"):
+        make()
 
 
 def test_dropout_draws_anew_at_every_call_from_the_generator_given():
@@ -502,6 +533,22 @@ def test_cross_entropy_of_nothing_but_ignored_targets_is_nan_as_in_pytorch():
     with np.errstate(all="ignore"):
         assert np.isnan(nn.cross_entropy(x, [-100, -100]).item())
     assert nn.cross_entropy(x, [-100, -100], reduction="sum").item() == 0
+    nn.cross_entropy(x, [-100, -100]).backward()
+    assert x.grad.tolist() == [[0.0] * 3] * 2
+
+
+def test_a_small_binary_cross_entropy_keeps_its_digits_in_float32():
+    logits, targets = np.array([15.0, -15.0], np.float32), np.array([1.0, 0.0], np.float32)
+    loss = nn.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    assert_same(loss.data, np.full(2, np.log1p(np.exp(-15)), np.float32), "loss", 1e-12)
+
+
+def test_max_margin_takes_a_class_that_is_ruled_out():
+    scores = Tensor([[1.0, -np.inf, 0.5]])
+    loss = nn.max_margin(scores, np.array([0]))
+    loss.backward()
+    assert_same(loss.data, np.array(0.5 / 3), "loss")
+    assert_same(scores.grad, np.array([[-1.0, 0.0, 1.0]]) / 3, "gradient")
 
 
 def test_losses_take_scores_that_are_no_tensors():
@@ -719,6 +766,13 @@ def test_a_frozen_parameter_belongs_to_the_state():
     assert list(model.state_dict()) == ["weights", "bias"]
     model(np.eye(2)).sum().backward()
     assert not model.weights.grad.any() and model.bias.grad.all()
+
+
+def test_two_parameters_of_one_name_are_refused():
+    model = nn.Module()
+    model.d = {"a.b": Tensor([1.0]), "a": {"b": Tensor([2.0])}}
+    with pytest.raises(ValueError, match="two parameters of Module have one dotted name"):
+        model.state_dict()
 
 
 def test_shared_weights_train_as_one():
@@ -1234,6 +1288,32 @@ def test_to_torch_keeps_float32_and_the_training_mode():
     assert all(p.requires_grad for p in reference.parameters())
     x = np.ones((2, 3), np.float32)
     assert_same(model(x).data, reference(torch.tensor(x)), "float32", 1e-6)
+
+
+def test_to_torch_keeps_what_is_shared_frozen_or_in_evaluation_mode():
+    layer, norm = nn.Layer(3, 3, act="softplus"), nn.BatchNorm1d(3)
+    layer.weights.requires_grad = layer.bias.requires_grad = False
+    norm.eval()
+    model = nn.Sequential(layer, norm, layer)
+    reference = nn.to_torch(model)
+    assert reference.training
+    assert len(list(reference.parameters())) == 4
+    assert [p.requires_grad for p in reference.parameters()] == [False, False, True, True]
+    x = 30 * np.random.default_rng(0).normal(size=(5, 3))
+    assert_same(model(x).data, reference(torch.tensor(x)), "output", 1e-12)
+
+
+def test_to_torch_refuses_a_module_that_computes_something_else():
+    class Residual(nn.Sequential):
+        def __call__(self, x):
+            return x + super().__call__(x)
+
+    class Named(nn.Layer):
+        pass
+
+    assert len(nn.to_torch(Named(3, 3))) == 1
+    with pytest.raises(TypeError, match="to_torch: Residual has a __call__ of its own"):
+        nn.to_torch(nn.Sequential(Residual(nn.Layer(3, 3))))
 
 
 def test_to_torch_names_the_missing_package(monkeypatch):
