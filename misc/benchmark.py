@@ -836,6 +836,8 @@ def measure_steps(workload, dtype, engines, plan, tick):
         counts = {engine: ask[engine](steps_for, plan.seconds) for engine in engines}
         for turn in range(plan.rounds):
             for engine in engines if turn % 2 else reversed(engines):
+                if plan.threads > 1:
+                    time.sleep(0.3)  # threads spin for a while before they sleep
                 seconds = ask[engine](timed, counts[engine])[plan.clock]
                 rounds[engine].append(seconds / (counts[engine] * workload.operations))
             tick()
