@@ -1040,7 +1040,7 @@ def draw_picture(results, path):
                 panel.plot(x, y, e.marker, color=e.color, label=e.title, alpha=0.85)
         panel.axvline(1, color="black", linewidth=1)
         panel.set(title=f"{dtype}, one thread", xscale="log")
-        panel.set_xlabel("time (of memory: bytes); micrograd is 1, slower is to the right")
+        panel.set_xlabel("time, micrograd = 1; to the right is slower")
         panel.xaxis.set_major_formatter("{x:g}")
         panel.grid(alpha=0.3)
     panels[0].set_yticks(range(len(names)), names)
