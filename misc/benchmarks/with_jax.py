@@ -1,0 +1,13 @@
+"""JAX, compiled, on the workloads where it is short to write."""
+
+
+def with_jax(build, task):
+    import jax
+
+    jax.config.update("jax_enable_x64", True)  # without it float64 would become float32
+
+    def jit(function):
+        compiled = jax.jit(function)
+        return lambda x: jax.block_until_ready(compiled(x))
+
+    return build(task, jax.numpy, jax.value_and_grad, jit)

@@ -1,0 +1,32 @@
+"""MyGrad, on the workloads where it is short to write."""
+
+from .shared import chain_step, with_squares
+
+
+def mygrad_mlp(task):
+    import mygrad
+    from mygrad.nnet.losses import softmax_crossentropy
+
+    parameters = [mygrad.tensor(w) for w in task.weights]
+
+    def step():
+        z = task.x @ parameters[0] + parameters[1]
+        for w, b in zip(parameters[2::2], parameters[3::2]):
+            z = mygrad.maximum(z, 0) @ w + b
+        if task.loss == "cross_entropy":
+            loss = softmax_crossentropy(z, task.y)
+        else:
+            loss = mygrad.maximum(1 - task.y * z, 0).mean()
+        loss = with_squares(loss, task.alpha, parameters)
+        loss.backward()
+        for p in parameters:
+            p.data -= task.lr * (p.grad + task.decay * p.data if task.decay else p.grad)
+        return loss.item()
+
+    return step
+
+
+def mygrad_chain(task):
+    import mygrad
+
+    return chain_step(task, mygrad.tensor, mygrad.tanh)
