@@ -8,8 +8,9 @@ MyGrad, autograd and JAX join in where they are installed. Every engine runs in 
 own, with one thread, and they take turns, so that whatever else the machine does meets them alike.
 A time is processor time; a ratio is the median, over the rounds, of the ratio within a round.
 Before the clock starts, the first losses of all engines must be the same, from the same weights and
-data. A workload is one entry in `WORKLOADS`: a function that makes its data, and for each engine
-one that builds `step()`, which returns the loss, or a list of arrays whose sum stands for it.
+data. A workload is one entry in `WORKLOADS`, with a function that makes its data, and one in each
+engine's file in benchmarks/: a function that builds `step()` from the data, which returns the loss,
+or a list of arrays whose sum stands for it.
 """
 
 from __future__ import annotations
@@ -35,28 +36,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from benchmarks.shared import (
-    make_chain,
-    make_conv,
-    make_gpt,
-    make_mlp,
-    make_moons,
-    make_optimizer,
-    transformed_chain,
-    transformed_mlp,
-)
-from benchmarks.with_autograd import with_autograd
-from benchmarks.with_jax import with_jax
-from benchmarks.with_micrograd import (
-    micrograd_chain,
-    micrograd_conv,
-    micrograd_gpt,
-    micrograd_mlp,
-    micrograd_optimizer,
-)
-from benchmarks.with_mygrad import mygrad_chain, mygrad_mlp
-from benchmarks.with_numpy import numpy_chain, numpy_conv, numpy_gpt, numpy_mlp, numpy_optimizer
-from benchmarks.with_torch import torch_chain, torch_conv, torch_gpt, torch_mlp, torch_optimizer
+from benchmarks.shared import make_chain, make_conv, make_gpt, make_mlp, make_moons, make_optimizer
 
 # Measuring: what an engine's process is asked to do
 
@@ -98,17 +78,15 @@ def resident_memory(step, first, last):
     return sizes
 
 
-def serve(pipe, workload, engine, dtype, threads):
-    """The life of an engine's process: build the step, then do what is asked until the end."""
-    if engine == "numpy":
-        # glibc gives freed memory back at once, and takes it again page by page, until it has seen
-        # one large block freed. micrograd does the same when it is imported.
-        np.empty((32 << 20) - (1 << 16), np.uint8)
-    if engine == "torch":
-        import torch
+def build_step(workload, engine, dtype):
+    """The engine's step of the workload. Its file imports the engine, and nothing else does."""
+    file = importlib.import_module(f"benchmarks.with_{engine}")
+    return file.WORKLOADS[workload](WORKLOADS[workload].make(dtype))
 
-        torch.set_num_threads(threads)
-    step = WORKLOADS[workload].engines[engine](WORKLOADS[workload].make(dtype))
+
+def serve(pipe, workload, engine, dtype):
+    """The life of an engine's process: build the step, then do what is asked until the end."""
+    step = build_step(workload, engine, dtype)
     while (message := pipe.recv()) is not None:
         function, *arguments = message
         pipe.send(function(step, *arguments))
@@ -165,7 +143,7 @@ def processes(workload, dtype, engines, threads):
 
     def start(engine):
         pipe, end = context.Pipe()
-        arguments = (end, workload.name, engine, dtype, threads)
+        arguments = (end, workload.name, engine, dtype)
         process = context.Process(target=serve, args=arguments, daemon=True)
         process.start()
         end.close()
@@ -216,14 +194,9 @@ def check_losses(workload, dtype, losses):
 def measure_import(workload, dtype, engines, plan, tick):
     """The processor time of a fresh Python that imports the engine, its own start included."""
     rounds = {engine: [] for engine in engines}
-    compiled = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
     def seconds(engine):
-        code = f"import {workload.engines[engine]}, time; print(time.process_time())"
-        run = subprocess.run(
-            [sys.executable, "-c", code], cwd=ROOT, env=compiled, check=True, capture_output=True
-        )
-        return float(run.stdout)
+        return float(fresh_python(f"import {engine}, time; print(time.process_time())"))
 
     for engine in engines:
         seconds(engine)  # this time Python also compiles
@@ -232,6 +205,15 @@ def measure_import(workload, dtype, engines, plan, tick):
             rounds[engine].append(seconds(engine))
         tick()
     return Result(workload.name, dtype, "s", rounds)
+
+
+def fresh_python(code):
+    """What a new Python prints that runs the code; what it imports is compiled from then on."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=HERE, env=environment, check=True, stdout=subprocess.PIPE, text=True,
+    ).stdout  # fmt: skip
 
 
 def measure_memory(workload, dtype, engines, plan, tick):
@@ -250,6 +232,8 @@ def measure_memory(workload, dtype, engines, plan, tick):
 
 @dataclass(frozen=True)
 class Engine:
+    """How it is shown, and what must be installed; its work is in benchmarks/with_<its name>.py."""
+
     title: str
     package: str
     color: str = ""
@@ -258,19 +242,19 @@ class Engine:
 
 @dataclass(frozen=True)
 class Workload:
-    """One thing to measure: `make(dtype)` gives the data, `engines` the builders of the step."""
+    """One thing to measure: `make(dtype)` gives the data from which an engine builds its step."""
 
     name: str
     title: str
     make: Callable | None
-    engines: dict[str, Callable]
     dtypes: tuple[str, ...] = ("float32", "float64")
     operations: int = 1  # of a step; the time is per operation
     clock: bool = False  # also measured with two threads
     measure: Callable = measure_steps
+    engines: tuple[str, ...] = ()  # that take part although there is no step for them to build
 
 
-ROOT = Path(__file__).resolve().parents[1]
+HERE = Path(__file__).resolve().parent
 ENGINES = {
     "micrograd": Engine("micrograd", "numpy"),
     "numpy": Engine("NumPy by hand", "numpy", "#0072B2", "o"),
@@ -279,19 +263,6 @@ ENGINES = {
     "autograd": Engine("autograd", "autograd", "#CC79A7", "D"),
     "jax": Engine("JAX (jit)", "jax", "#7F7F7F", "v"),
 }
-MLP = {
-    "micrograd": micrograd_mlp, "numpy": numpy_mlp, "torch": torch_mlp, "mygrad": mygrad_mlp,
-    "autograd": partial(with_autograd, transformed_mlp), "jax": partial(with_jax, transformed_mlp),
-}  # fmt: skip
-LONG_CHAIN = {"micrograd": micrograd_chain, "numpy": numpy_chain, "torch": torch_chain}
-CHAIN = {
-    **LONG_CHAIN, "mygrad": mygrad_chain, "autograd": partial(with_autograd, transformed_chain),
-    "jax": partial(with_jax, transformed_chain),
-}  # fmt: skip
-CONV = {"micrograd": micrograd_conv, "numpy": numpy_conv, "torch": torch_conv}
-GPT = {"micrograd": micrograd_gpt, "numpy": numpy_gpt, "torch": torch_gpt}
-OPTIMIZER = {"micrograd": micrograd_optimizer, "numpy": numpy_optimizer, "torch": torch_optimizer}
-MODULES = {"micrograd": "micrograd", "numpy": "numpy", "torch": "torch"}
 
 mnist = partial(make_mlp, sizes=(784, 128, 64, 10), batch=64)
 wide = partial(make_mlp, sizes=(784, 1024, 1024, 10), batch=1024)
@@ -299,28 +270,28 @@ WORKLOADS = {
     w.name: w
     for w in (
         Workload("mnist", "784-128-64-10, batch 64, cross-entropy, squares in the loss, SGD",
-                 partial(mnist, alpha=1e-4), MLP, clock=True),
+                 partial(mnist, alpha=1e-4), clock=True),
         Workload("mnist-decay", "the same, with weight decay in SGD instead of the squares",
-                 partial(mnist, decay=2e-4), MLP),
-        Workload("wide", "784-1024-1024-10, batch 1024, cross-entropy, SGD", wide, MLP, clock=True),
-        Workload("moons", "2-16-16-1, 100 points, max-margin loss, SGD", make_moons, MLP),
+                 partial(mnist, decay=2e-4)),
+        Workload("wide", "784-1024-1024-10, batch 1024, cross-entropy, SGD", wide, clock=True),
+        Workload("moons", "2-16-16-1, 100 points, max-margin loss, SGD", make_moons),
         Workload("overhead", "501 operations on 0-d tensors, time per operation",
-                 partial(make_chain, operations=501), CHAIN, operations=501),
+                 partial(make_chain, operations=501), operations=501),
         Workload("chain", "99,999 operations on 0-d tensors, time per operation",
-                 partial(make_chain, operations=99_999), LONG_CHAIN, operations=99_999),
+                 partial(make_chain, operations=99_999), operations=99_999),
         Workload("conv", "two 3x3 convolutions with pooling, 64 images of 28x28, SGD",
-                 make_conv, CONV, clock=True),
+                 make_conv, clock=True),
         Workload("gpt", "2 blocks of width 64 with 4 heads, batch 32 x 16, AdamW",
-                 make_gpt, GPT, clock=True),
+                 make_gpt, clock=True),
         Workload("sgd", "a step of SGD on 109,386 parameters",
-                 partial(make_optimizer, kind="sgd"), OPTIMIZER),
+                 partial(make_optimizer, kind="sgd")),
         Workload("adam", "a step of Adam on 109,386 parameters",
-                 partial(make_optimizer, kind="adam"), OPTIMIZER),
+                 partial(make_optimizer, kind="adam")),
         Workload("import", "a Python process that imports it and ends",
-                 None, MODULES, dtypes=("",), measure=measure_import),
+                 None, dtypes=("",), measure=measure_import,
+                 engines=("micrograd", "numpy", "torch")),
         Workload("memory", "what the process holds after 2,000 steps of mnist",
-                 partial(mnist, alpha=1e-4), {engine: MLP[engine] for engine in MODULES},
-                 measure=measure_memory),
+                 partial(mnist, alpha=1e-4), measure=measure_memory),
     )
 }  # fmt: skip
 
@@ -328,7 +299,7 @@ WORKLOADS = {
 # What comes out
 
 
-def measure(workloads, plan, quick, installed, label):
+def measure(workloads, plan, quick, offered, label):
     """The results of all workloads in all their dtypes, with a progress bar."""
     from tqdm import tqdm
 
@@ -337,7 +308,7 @@ def measure(workloads, plan, quick, installed, label):
     with tqdm(total=len(cases) * plan.rounds, desc=label) as bar:
         for workload, dtype in cases:
             bar.set_postfix_str(f"{workload.name} {dtype}")
-            engines = [engine for engine in workload.engines if engine in installed]
+            engines = [engine for engine, names in offered.items() if workload.name in names]
             results.append(workload.measure(workload, dtype, engines, plan, bar.update))
     return results
 
@@ -467,6 +438,12 @@ def installed_engines():
     return found
 
 
+def offers(engine):
+    """The names of the engine's workloads, asked of a process that may import it."""
+    built = fresh_python(f"from benchmarks.with_{engine} import WORKLOADS; print(*WORKLOADS)")
+    return [*built.split(), *(w.name for w in WORKLOADS.values() if engine in w.engines)]
+
+
 def main():
     options, installed = parse(), installed_engines()
     workloads = [WORKLOADS[name] for name in dict.fromkeys(options.only or WORKLOADS)]
@@ -476,11 +453,11 @@ def main():
     plan = Plan(options.rounds, 0.15, (200, 2000))
     if options.quick:
         plan = Plan(options.rounds, 0.02, (20, 200))
-    around = surroundings(installed)
+    around, offered = surroundings(installed), {engine: offers(engine) for engine in installed}
     tables = []
 
     def run(workloads, plan, label, explanation):
-        results = measure(workloads, plan, options.quick, installed, label)
+        results = measure(workloads, plan, options.quick, offered, label)
         rows = [{**asdict(r), "medians": r.medians, "ratios": r.ratios} for r in results]
         tables.append({**asdict(plan), "results": rows})
         print(f"\n{explanation}\n\n{table(results)}", *remarks(results), sep="\n")

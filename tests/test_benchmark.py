@@ -18,9 +18,8 @@ STEPPED = [w.name for w in benchmark.WORKLOADS.values() if w.make]
 
 
 def losses(workload, engine):
-    w = benchmark.WORKLOADS[workload]
     count = 1 if workload in REPEATING else 5
-    return benchmark.first_losses(w.engines[engine](w.make("float64")), count)
+    return benchmark.first_losses(benchmark.build_step(workload, engine, "float64"), count)
 
 
 @pytest.mark.parametrize("workload", STEPPED)

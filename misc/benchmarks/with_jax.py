@@ -1,5 +1,9 @@
 """JAX, compiled, on the workloads where it is short to write."""
 
+from functools import partial
+
+from .shared import transformed_chain, transformed_mlp
+
 
 def with_jax(build, task):
     import jax
@@ -11,3 +15,12 @@ def with_jax(build, task):
         return lambda x: jax.block_until_ready(compiled(x))
 
     return build(task, jax.numpy, jax.value_and_grad, jit)
+
+
+WORKLOADS = {
+    "mnist": partial(with_jax, transformed_mlp),
+    "mnist-decay": partial(with_jax, transformed_mlp),
+    "wide": partial(with_jax, transformed_mlp),
+    "moons": partial(with_jax, transformed_mlp),
+    "overhead": partial(with_jax, transformed_chain),
+}

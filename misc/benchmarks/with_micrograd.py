@@ -92,3 +92,18 @@ def micrograd_optimizer(task):
         p.grad = g
     optimizer = {"sgd": optim.SGD, "adam": optim.Adam}[task.kind](parameters, lr=task.lr)
     return lambda: optimizer.step() or [p.data for p in parameters]
+
+
+WORKLOADS = {
+    "mnist": micrograd_mlp,
+    "mnist-decay": micrograd_mlp,
+    "wide": micrograd_mlp,
+    "moons": micrograd_mlp,
+    "overhead": micrograd_chain,
+    "chain": micrograd_chain,
+    "conv": micrograd_conv,
+    "gpt": micrograd_gpt,
+    "sgd": micrograd_optimizer,
+    "adam": micrograd_optimizer,
+    "memory": micrograd_mlp,
+}

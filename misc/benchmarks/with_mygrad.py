@@ -30,3 +30,12 @@ def mygrad_chain(task):
     import mygrad
 
     return chain_step(task, mygrad.tensor, mygrad.tanh)
+
+
+WORKLOADS = {
+    "mnist": mygrad_mlp,
+    "mnist-decay": mygrad_mlp,
+    "wide": mygrad_mlp,
+    "moons": mygrad_mlp,
+    "overhead": mygrad_chain,
+}

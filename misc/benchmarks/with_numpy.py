@@ -5,6 +5,10 @@ import math
 
 import numpy as np
 
+# glibc gives freed memory back at once, and takes it again page by page, until it has seen one
+# large block freed. micrograd does the same when it is imported.
+np.empty((32 << 20) - (1 << 16), np.uint8)
+
 
 def numpy_cross_entropy(scores, y):
     """The loss, and its gradient by the scores (rows, classes)."""
@@ -267,3 +271,18 @@ def numpy_optimizer(task):
 
     update = sgd if task.kind == "sgd" else numpy_adam(parameters, task.lr)
     return lambda: update(task.gradients) or parameters
+
+
+WORKLOADS = {
+    "mnist": numpy_mlp,
+    "mnist-decay": numpy_mlp,
+    "wide": numpy_mlp,
+    "moons": numpy_mlp,
+    "overhead": numpy_chain,
+    "chain": numpy_chain,
+    "conv": numpy_conv,
+    "gpt": numpy_gpt,
+    "sgd": numpy_optimizer,
+    "adam": numpy_optimizer,
+    "memory": numpy_mlp,
+}

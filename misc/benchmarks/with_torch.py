@@ -1,15 +1,19 @@
 """PyTorch, eager."""
 
 import itertools
+import os
 from functools import partial
 
+import torch
+
 from .shared import chain_step, train_step, with_squares
+
+# As many threads as NumPy has, however PyTorch was built
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
 
 
 def torch_fill(model, task):
     """The model with the task's weights, in their dtype; PyTorch keeps a layer's transposed."""
-    import torch
-
     weights = iter(task.weights)
     for module in model.modules():
         for p in module.parameters(recurse=False):
@@ -19,7 +23,6 @@ def torch_fill(model, task):
 
 
 def torch_mlp(task):
-    import torch
     from torch import nn
 
     pairs = itertools.pairwise(task.sizes)
@@ -37,13 +40,10 @@ def torch_mlp(task):
 
 
 def torch_chain(task):
-    import torch
-
     return chain_step(task, partial(torch.tensor, requires_grad=True), torch.tanh)
 
 
 def torch_conv(task):
-    import torch
     from torch import nn
 
     model = nn.Sequential(
@@ -58,7 +58,6 @@ def torch_conv(task):
 
 
 def torch_gpt(task):
-    import torch
     from torch import nn
     from torch.nn import functional
 
@@ -103,11 +102,24 @@ def torch_gpt(task):
 
 
 def torch_optimizer(task):
-    import torch
-
     parameters = [torch.nn.Parameter(torch.tensor(w)) for w in task.weights]
     for p, g in zip(parameters, task.gradients):
         p.grad = torch.tensor(g)
     kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[task.kind]
     optimizer = kind(parameters, lr=task.lr)
     return lambda: optimizer.step() or [p.data for p in parameters]
+
+
+WORKLOADS = {
+    "mnist": torch_mlp,
+    "mnist-decay": torch_mlp,
+    "wide": torch_mlp,
+    "moons": torch_mlp,
+    "overhead": torch_chain,
+    "chain": torch_chain,
+    "conv": torch_conv,
+    "gpt": torch_gpt,
+    "sgd": torch_optimizer,
+    "adam": torch_optimizer,
+    "memory": torch_mlp,
+}
