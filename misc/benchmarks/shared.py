@@ -99,7 +99,7 @@ def chain_step(task, leaf, tanh):
     return step
 
 
-def transformed_mlp(task, numpy, value_and_grad, jit):
+def transformed_mlp(task, numpy, value_and_grad, jit=lambda function: function):
     """A step with a library that makes the gradient of a function from the function."""
 
     def loss_of(parameters):
@@ -130,7 +130,7 @@ def transformed_mlp(task, numpy, value_and_grad, jit):
     return step
 
 
-def transformed_chain(task, numpy, value_and_grad, jit):
+def transformed_chain(task, numpy, value_and_grad, jit=lambda function: function):
     def chain(leaves):
         y, w, b = leaves
         for _ in range(task.turns):

@@ -1,20 +1,22 @@
 """autograd, on the workloads where it is short to write."""
 
-from functools import partial
+import autograd.numpy
 
 from .shared import transformed_chain, transformed_mlp
 
 
-def with_autograd(build, task):
-    import autograd.numpy
+def mlp(task):
+    return transformed_mlp(task, autograd.numpy, autograd.value_and_grad)
 
-    return build(task, autograd.numpy, autograd.value_and_grad, lambda function: function)
+
+def chain(task):
+    return transformed_chain(task, autograd.numpy, autograd.value_and_grad)
 
 
 WORKLOADS = {
-    "mnist": partial(with_autograd, transformed_mlp),
-    "mnist-decay": partial(with_autograd, transformed_mlp),
-    "wide": partial(with_autograd, transformed_mlp),
-    "moons": partial(with_autograd, transformed_mlp),
-    "overhead": partial(with_autograd, transformed_chain),
+    "mnist": mlp,
+    "mnist-decay": mlp,
+    "wide": mlp,
+    "moons": mlp,
+    "overhead": chain,
 }

@@ -1,12 +1,12 @@
 """MyGrad, on the workloads where it is short to write."""
 
+import mygrad
+from mygrad.nnet.losses import softmax_crossentropy
+
 from .shared import chain_step, with_squares
 
 
-def mygrad_mlp(task):
-    import mygrad
-    from mygrad.nnet.losses import softmax_crossentropy
-
+def mlp(task):
     parameters = [mygrad.tensor(w) for w in task.weights]
 
     def step():
@@ -26,16 +26,14 @@ def mygrad_mlp(task):
     return step
 
 
-def mygrad_chain(task):
-    import mygrad
-
+def chain(task):
     return chain_step(task, mygrad.tensor, mygrad.tanh)
 
 
 WORKLOADS = {
-    "mnist": mygrad_mlp,
-    "mnist-decay": mygrad_mlp,
-    "wide": mygrad_mlp,
-    "moons": mygrad_mlp,
-    "overhead": mygrad_chain,
+    "mnist": mlp,
+    "mnist-decay": mlp,
+    "wide": mlp,
+    "moons": mlp,
+    "overhead": chain,
 }
