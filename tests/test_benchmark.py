@@ -33,6 +33,23 @@ def test_engines_have_the_same_first_losses(workload):
         assert len(set(found["micrograd"])) == 5, f"{workload}: {found['micrograd']} stand still"
 
 
+def test_an_engine_is_measured_without_another_in_its_process():
+    for engine in benchmark.installed_engines():
+        code = f"import sys, benchmark; benchmark.build_step('moons', '{engine}', 'float64')"
+        imported = benchmark.fresh_python(f"{code}; print(*sys.modules)").split()
+        assert engine in imported
+        assert not (benchmark.ENGINES.keys() - {engine, "numpy"}).intersection(imported)
+        files = [name for name in imported if name.startswith("benchmarks.with_")]
+        assert files == [f"benchmarks.with_{engine}"]
+
+
+def test_engines_build_only_workloads_that_there_are():
+    for engine in benchmark.installed_engines():
+        names = benchmark.offers(engine)
+        assert names, engine
+        assert set(names) <= benchmark.WORKLOADS.keys(), engine
+
+
 def test_different_losses_are_an_error_that_names_the_engine():
     same = {"micrograd": [1.0, 0.5], "numpy": [1.0, 0.5 + 1e-12]}
     benchmark.check_losses("mnist", "float64", same)
