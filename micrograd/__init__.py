@@ -1,8 +1,23 @@
 """Reverse-mode automatic differentiation on NumPy arrays, and a small neural-network library."""
 
-from micrograd import nn, optim
-from micrograd.engine import *  # noqa: F403
-from micrograd.engine import __all__ as _operations
+from micrograd import memory, nn, optim  # noqa: F401
+from micrograd.calculus import grad, hessian, jacobian
+from micrograd.einsum import einsum
+from micrograd.engine import Tensor, apply, no_grad, operation
+from micrograd.operations import (
+    concatenate,
+    dot,
+    linear,
+    maximum,
+    minimum,
+    norm,
+    outer,
+    stack,
+    where,
+)
 
 __version__ = "1.0.0"
-__all__ = ["nn", "optim", *_operations]
+__all__ = [
+    "Tensor", "apply", "concatenate", "dot", "einsum", "grad", "hessian", "jacobian", "linear",
+    "maximum", "minimum", "nn", "no_grad", "norm", "operation", "optim", "outer", "stack", "where",
+]  # fmt: skip

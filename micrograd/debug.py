@@ -6,7 +6,6 @@ import linecache
 import os
 import sys
 import threading
-import weakref
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from micrograd import engine
-from micrograd.engine import Tensor, grad
+from micrograd.arrays import describe
+from micrograd.calculus import grad
+from micrograd.engine import Tensor
+from micrograd.protocol import data_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -64,7 +66,7 @@ def gradcheck(
     def value() -> np.ndarray:
         return _result(f, operands).data.copy()
 
-    with engine._set_recording(True):  # f may itself compute gradients, also for the differences
+    with engine.recording(True):  # f may itself compute gradients, also for the differences
         try:
             for x in operands:
                 x.data = x.data.copy()
@@ -87,7 +89,7 @@ def gradcheck(
 def _result(f: Callable[..., Tensor], operands: list[Tensor]) -> Tensor:
     y = f(*operands)
     if not isinstance(y, Tensor):
-        raise TypeError(f"gradcheck: f gives {engine._name(y)}, not a Tensor")
+        raise TypeError(f"gradcheck: f gives {describe(y)}, not a Tensor")
     return y
 
 
@@ -144,82 +146,105 @@ def detect_anomaly() -> Iterator[None]:
         RuntimeError: the array of an operand, or of a result, was changed between the operation
             and `backward()`, which would compute a derivative with the wrong numbers.
     """
-    global _inside, _replaced
-    with _lock:
-        if not _inside:
-            _replaced, engine._watch = engine._watch, _watch
-        _inside += 1
-    _watch.depth += 1
+    with _doors.lock:
+        if not _doors.inside:
+            _doors.real = engine.record, engine.backpropagate
+            engine.record, engine.backpropagate = _record, _backpropagate
+        _doors.inside += 1
+    _inside.depth += 1
     try:
         with np.errstate(all="ignore"):  # here these are errors, with more to say than a warning
             yield
     finally:
-        _watch.depth -= 1
-        if not _watch.depth:
-            _watch.made_here.clear()
-        with _lock:
-            _inside -= 1
-            if not _inside:
-                engine._watch = _replaced
+        _inside.depth -= 1
+        with _doors.lock:
+            _doors.inside -= 1
+            if not _doors.inside:
+                engine.record, engine.backpropagate = _doors.real
 
 
-class _Watch(threading.local):
-    """What the engine reports to while a thread is inside `detect_anomaly`; a state per thread."""
+class _Doors:
+    """The functions that every operation and every way back passes, and what they were before."""
 
-    def __init__(self):
-        self.depth = 0
-        self.made_here = {}  # by rank: the line that ran an operation, and checksums of its arrays
+    lock = threading.Lock()
+    inside = 0  # how many times threads have entered `detect_anomaly` without having left it
+    real = engine.record, engine.backpropagate
 
-    def made(self, op: str, out: Tensor, arrays: list) -> None:
-        """`op` has turned the arrays into out."""
-        if not self.depth:
-            return
-        line, differentiating = _caller()
-        # within a derivative, `gradient` judges the whole and names the operation it belongs to
-        if not differentiating and _made_non_finite(op, out.data, arrays):
+
+class _Inside(threading.local):
+    """How many times this thread has entered `detect_anomaly` without having left it."""
+
+    depth = 0
+
+
+_doors, _inside = _Doors(), _Inside()
+
+
+def _record(op: str, forward: Callable, operands: tuple, derivatives: tuple) -> Tensor:
+    """In the place of `engine.record`: judges what the operation and its derivatives give."""
+    record, _ = _doors.real
+    if not _inside.depth or not operands:
+        return record(op, forward, operands, derivatives)
+    line, differentiating = _caller()
+    before = []  # the arrays, and their checksums
+
+    def watched_forward(*arrays):
+        result = forward(*arrays)
+        y = result[0] if isinstance(result, tuple) else result
+        # within a derivative, that derivative is judged as a whole
+        if not differentiating and _made_non_finite(data_of(y), arrays):
             raise FloatingPointError(
-                f"{op!r} gave {_first_non_finite(out.data)}\n{_operation(out.data, arrays)}"
+                f"{op!r} gave {_first_non_finite(data_of(y))}\n{_operation(data_of(y), arrays)}"
                 f"\n{_told(line)}"
             )
-        if out.requires_grad:
-            forget, rank = self.made_here.pop, out._rank
-            alive = weakref.ref(out, lambda _: forget(rank, None))
-            self.made_here[rank] = alive, line, [_checksum(x) for x in (out.data, *arrays)]
+        before[:] = [_checksum(data_of(x)) for x in (y, *arrays, *operands)]
+        return result
 
-    def before(self, node: Tensor, arrays: list) -> None:
-        """The derivatives of node are about to be computed."""
-        if not self.depth or node._rank not in self.made_here:
-            return
-        _, line, checksums = self.made_here[node._rank]
-        places = ["its result", *(f"operand {i}" for i in range(len(arrays)))]
-        tensors, used = (node, *node._operands), (node.data, *arrays)
-        for place, x, array, checksum in zip(places, tensors, used, checksums):
-            now = engine._data(x)
-            if _checksum(array) != checksum or (now is not array and _checksum(now) != checksum):
-                raise RuntimeError(
-                    f"backward: {place} of {node._op!r}, of shape {np.shape(now)}, was changed "
-                    "after the operation had run: its derivative would be computed with the wrong "
-                    "numbers. Change data after backward(), or compute with a copy\n"
-                    f"{_told(line)}"
-                )
+    def watched(place: int, derivative: Callable) -> Callable:
+        def judged(g, y, *used):
+            if not _inside.depth:
+                return derivative(g, y, *used)
+            now = [data_of(x) for x in (y, *used[: len(operands)], *operands)]
+            for i, (array, checksum) in enumerate(zip(now, before)):
+                if _checksum(array) != checksum:
+                    what = f"operand {(i - 1) % len(operands)}" if i else "its result"
+                    raise RuntimeError(
+                        f"backward: {what} of {op!r}, of shape {np.shape(array)}, was changed "
+                        "after the operation had run: its derivative would be computed with the "
+                        f"wrong numbers. Change data after backward(), or compute with a copy\n"
+                        f"{_told(line)}"
+                    )
+            d = derivative(g, y, *used)
+            if not np.isfinite(data_of(d)).all():
+                raise _bad_gradient(op, place, data_of(d), data_of(y), now[1:], line)
+            return d
 
-    def gradient(self, node: Tensor, x: Tensor, d) -> None:
-        """d is the gradient of node's operand x, before it is summed to the shape of x."""
-        d = engine._data(d)
-        if not self.depth or np.isfinite(d).all():
-            return
-        line = self.made_here.get(node._rank, (None, None))[1]
-        place = next(i for i, operand in enumerate(node._operands) if operand is x)
-        raise FloatingPointError(
-            f"backward: the gradient of operand {place} of {node._op!r} is "
-            f"{_first_non_finite(d)}\n{_operation(node.data, node._arrays)}\n{_told(line)}"
-        )
+        return judged
+
+    derivatives = tuple([watched(place, d) for place, d in enumerate(derivatives)])
+    return record(op, watched_forward, operands, derivatives)
 
 
-_lock = threading.Lock()
-_watch = _Watch()
-_inside = 0  # how many times threads have entered `detect_anomaly` without having left it
-_replaced = None  # what stood in the engine's place for a watch before
+def _backpropagate(output: Tensor, start, *how, **options) -> dict:
+    """In the place of `engine.backpropagate`: judges what operations recorded outside gave."""
+    _, backpropagate = _doors.real
+    gradients = backpropagate(output, start, *how, **options)
+    if _inside.depth:
+        for node in gradients:
+            for place, x in enumerate(node.operands):
+                d = data_of(gradients[x]) if isinstance(x, Tensor) and x in gradients else 0
+                if not np.isfinite(d).all():
+                    values = [data_of(y) for y in node.operands]
+                    raise _bad_gradient(node.op, place, d, node.data, values, None)
+    return gradients
+
+
+def _bad_gradient(op, place, d, y, operands, line) -> FloatingPointError:
+    return FloatingPointError(
+        f"backward: the gradient of operand {place} of {op!r} is {_first_non_finite(d)}"
+        f"\n{_operation(y, operands)}\n{_told(line)}"
+    )
+
 
 _NOT_THE_CALLER = tuple(os.path.dirname(m.__file__) + os.sep for m in (engine, np))
 
@@ -228,7 +253,7 @@ def _caller() -> tuple[tuple[str, int, str], bool]:
     """The file, line and function that called the engine, and whether it is differentiating."""
     frame, differentiating = sys._getframe(2), False
     while frame.f_back and frame.f_code.co_filename.startswith(_NOT_THE_CALLER):
-        differentiating |= frame.f_code is engine._backpropagate.__code__
+        differentiating |= frame.f_code is _doors.real[1].__code__
         frame = frame.f_back
     return (frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name), differentiating
 
@@ -244,11 +269,11 @@ def _told(line: tuple[str, int, str] | None) -> str:
     return f"run at {place}, in {function}" + (f"\n    {source}" if source else "")
 
 
-def _made_non_finite(op: str, y: np.ndarray, arrays: list) -> bool:
-    """Whether y holds nan, or an infinity that was given neither as an operand nor to fill in."""
+def _made_non_finite(y: np.ndarray, arrays: list) -> bool:
+    """Whether y holds nan, or an infinity that no operand held."""
     if np.isfinite(y).all():
         return False
-    given = op == "pad" or any(np.isinf(x).any() for x in arrays if not isinstance(x, int))
+    given = any(np.isinf(x).any() for x in arrays if not isinstance(x, int))
     return not given or bool(np.isnan(y).any())
 
 

@@ -110,7 +110,7 @@ def average_gradients(model: Module, count: int) -> None:
     parameters = model.parameters()
     buffers = [getattr(m, name) for m in model.named_modules().values() for name in m.buffers]
     buffers = [array for array in buffers if array.dtype.kind == "f"]
-    reached = [p._has_grad() for p in parameters]
+    reached = [p.has_grad for p in parameters]
     gradients = [p.grad if has else np.zeros_like(p.data) for p, has in zip(parameters, reached)]
     arrays = [np.ones(1, np.float32), np.array(reached, np.float32), *gradients, *buffers]
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from micrograd.engine import Tensor, _data, _name
+from micrograd.arrays import describe
+from micrograd.engine import Tensor
+from micrograd.protocol import data_of
 
 if TYPE_CHECKING:
     from micrograd.nn import Module
@@ -117,7 +119,7 @@ def draw(
     """
     _pygraphviz()
     if not isinstance(tensor, Tensor):
-        raise TypeError(f"draw: expected a Tensor, got {_name(tensor)}")
+        raise TypeError(f"draw: expected a Tensor, got {describe(tensor)}")
     if direction not in ("LR", "TB"):
         raise ValueError(f'draw: direction is "LR" or "TB", got {direction!r}')
     modules = {} if model is None else model.named_modules()
@@ -194,7 +196,7 @@ def _graph(output: Tensor) -> tuple[dict[str, _Node], list[_Edge]]:
         x, operands_done = todo.pop()
         if id(x) in keys:
             continue
-        operands = getattr(x, "_operands", ())
+        operands = getattr(x, "operands", ())
         if operands and not operands_done:
             todo.append((x, True))
             todo += [(y, False) for y in reversed(operands) if _is_shared(y)]
@@ -246,12 +248,12 @@ def _assign_modules(
         owners = [module[x] for x in y._prev if x in parameters]
         if owners:
             module[y] = _around(owners, modules)
-            if y._op in _RESHAPES:
+            if y.op in _RESHAPES:
                 parameters.add(y)
     for y in [y for y in operations if y in module]:
         for x in y._prev:
             run = []
-            while x not in module and x._prev and len(users[x]) == 1 and x._op in _BEFOREHAND:
+            while x not in module and x._prev and len(users[x]) == 1 and x.op in _BEFOREHAND:
                 run.append(x)
                 x = x._prev[0]
             while run and run[-1]._op in _RESHAPES:  # those may as well be a flattening layer
@@ -339,8 +341,8 @@ def _widths(tensors: dict[int, object]) -> tuple[dict[int, str], str]:
     """The edge attributes of tensors with a gradient, by id, and a note that explains them."""
     sizes = {}
     for i, x in tensors.items():
-        if isinstance(x, Tensor) and x._grad is not None and x.size:
-            sizes[i] = math.sqrt(np.square(x._grad, dtype=np.float64).mean())
+        if isinstance(x, Tensor) and x.has_grad and x.size:
+            sizes[i] = math.sqrt(np.square(x.grad, dtype=np.float64).mean())
     finite = [size for size in sizes.values() if 0 < size < math.inf]
     if not finite:
         return {}, "no gradients yet"
@@ -373,7 +375,7 @@ def _boxes(
     for key, node in nodes.items():
         if shown[key] == key:
             x, operation = node.value, node.kind == "operation"
-            label = f"<b>{_text(x._op)}</b>" if operation else _label(x, names)
+            label = f"<b>{_text(x.op)}</b>" if operation else _label(x, names)
             line = f"{key} [label=<{label}> {_STYLES[node.kind]}]"
             inside.setdefault(node.module, []).append(line)
         else:
@@ -436,12 +438,12 @@ def _arrows(
 
 def _label(x: object, names: dict[Tensor, str]) -> str:
     """The label, shape, numbers and gradient of a tensor or a constant."""
-    data = np.asarray(_data(x))
+    data = np.asarray(data_of(x))
     if not isinstance(x, Tensor) and not data.ndim:
         return f"{float(data):.4g}"
     rows = {"data": data}
-    if isinstance(x, Tensor) and x._grad is not None:
-        rows["grad"] = np.asarray(x._grad)
+    if isinstance(x, Tensor) and x.has_grad:
+        rows["grad"] = x.grad
     if data.ndim <= 2 and all(n <= m for n, m in zip(data.shape[::-1], _SMALL[::-1])):
         table = [[_grey(key), _text(_written_out(array))] for key, array in rows.items()]
     else:

@@ -16,16 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from micrograd.engine import (
-    Tensor,
-    _apply,
-    _data,
-    _log_softmax,
-    _name,
-    _sigmoid,
-    linear,
-    no_grad,
-)
+from micrograd.arrays import describe, log_softmax
+from micrograd.engine import Tensor, apply, no_grad
+from micrograd.operations import linear, sigmoid
+from micrograd.protocol import data_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -144,7 +138,7 @@ class Module:
 
 def _is_parameter(x: Module | Tensor) -> bool:
     """A leaf; of the results computed without history, those made to require a gradient."""
-    return isinstance(x, Tensor) and not x._operands and (x.requires_grad or not x._op)
+    return isinstance(x, Tensor) and x.is_leaf and (x.requires_grad or not x.op)
 
 
 def _fitting(
@@ -415,7 +409,7 @@ class BatchNorm1d(Module):
             n = x.size // features
             if n < 2:
                 raise ValueError(f"{name}: one value per feature in shape {x.shape} while training")
-            y, array = _normalize(x, axes, self.eps), _data(x)
+            y, array = _normalize(x, axes, self.eps), data_of(x)
             for running, batch in (
                 (self.running_mean, array.mean(axis=axes)),
                 (self.running_var, array.var(axis=axes, ddof=1)),
@@ -440,30 +434,21 @@ class BatchNorm2d(BatchNorm1d):
 
 def _normalize(x, axes: tuple[int, ...], eps: float, center: bool = True) -> Tensor:
     """(x - mean) / sqrt(var + eps) over axes, in one operation; without the mean if not center."""
-    kept = None  # the factor 1 / sqrt(var + eps), for the derivative
 
     def mean(x):
         return x.mean(axis=axes, keepdims=True)
 
-    def scale(x):
-        """The factor for a centered x."""
-        return 1 / np.sqrt(mean(x * x) + eps)
-
     def forward(x):
-        nonlocal kept
         x = x - mean(x) if center else x
-        kept = scale(x)
-        return x * kept
+        scale = 1 / np.sqrt(mean(x * x) + eps)
+        return x * scale, scale
 
-    def derivative(g, y, x):
+    def derivative(g, y, x, scale):
         """scale (g - mean(g) - y mean(gy)): g without its parts along 1 and along y."""
         rest = g - y * mean(g * y)
-        rest = rest - mean(g) if center else rest
-        if isinstance(x, Tensor):
-            return rest * scale(x - mean(x) if center else x)
-        return rest * kept
+        return scale * (rest - mean(g) if center else rest)
 
-    return _apply("normalize", forward, (x,), derivative)
+    return apply("normalize", forward, (x,), derivative)
 
 
 def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
@@ -591,7 +576,7 @@ class MaxPool2d(_Pool2d):
             return y
 
         apart = self.stride[0] >= self.kernel[0] and self.stride[1] >= self.kernel[1]
-        return _apply("max_pool", forward, (x,), lambda g, y, x: _to_largest(g, y, x, parts, apart))
+        return apply("max_pool", forward, (x,), lambda g, y, x: _to_largest(g, y, x, parts, apart))
 
 
 class AvgPool2d(_Pool2d):
@@ -644,7 +629,7 @@ def _parts(name: str, shape: tuple, kernel: tuple[int, int], stride: tuple[int, 
 def _windows(name: str, x, kernel: tuple[int, int], stride: tuple[int, int]) -> Tensor:
     """All windows of images, (n, c, h', w', kh, kw): a view, from which nothing is copied."""
     parts = _parts(name, x.shape, kernel, stride)
-    return _apply(
+    return apply(
         "windows",
         lambda x: _view(x, kernel, stride),
         (x,),
@@ -660,7 +645,7 @@ def _view(x: np.ndarray, kernel: tuple[int, int], stride: tuple[int, int]) -> np
 def _fold(g, shape: tuple, kernel: tuple[int, int], stride: tuple[int, int], parts: list):
     """Add the windows up where they overlap: the derivative of taking them, and the reverse."""
     if isinstance(g, Tensor):
-        return _apply(
+        return apply(
             "fold",
             lambda g: _fold(g, shape, kernel, stride, parts),
             (g,),
@@ -681,7 +666,7 @@ def _to_largest(g, y, x, parts: list, apart: bool):
 
     Where windows that are not apart overlap, the sum of their g.
     """
-    x, y = _data(x), _data(y)
+    x, y = data_of(x), data_of(y)
     free = np.ones(y.shape, bool)
     found = []
     for part in parts:
@@ -700,7 +685,7 @@ def _to_largest(g, y, x, parts: list, apart: bool):
     def derivative(u, y, g):
         return sum(u[part] * here for part, here in zip(parts, found))
 
-    return _apply("to_largest", forward, (g,), derivative) if isinstance(g, Tensor) else forward(g)
+    return apply("to_largest", forward, (g,), derivative) if isinstance(g, Tensor) else forward(g)
 
 
 # Losses
@@ -759,28 +744,21 @@ def cross_entropy(
     nothing = reduction == "mean" and count == 0  # its mean is nan, its gradient 0, as in PyTorch
     q = q * number(1 / count if reduction == "mean" and count else 1)
     axis = -1 if reduction == "none" else None
-    kept = None  # log_softmax of the logits, for the derivatives
 
     def forward(x, q):
-        nonlocal kept
-        kept = _log_softmax(x, -1)
-        terms = np.multiply(q, kept, out=np.zeros(kept.shape, kept.dtype), where=q != 0)
-        return -terms.sum(axis=axis) * (np.nan if nothing else 1)
-
-    def log_softmax(x):
-        return x.log_softmax(-1) if isinstance(x, Tensor) else kept
+        log_p = log_softmax(x, -1)
+        terms = q * np.where(q == 0, 0, log_p)  # where log_p is -inf, 0 times it would be nan
+        return -terms.sum(axis=axis) * (np.nan if nothing else 1), log_p
 
     def per_row(g):
         return g if axis is None else g[..., None]
 
-    return _apply(
+    return apply(
         "cross_entropy",
         forward,
         (logits, q),
-        lambda g, y, x, q: (
-            per_row(g) * (np.exp(log_softmax(x)) * q.sum(axis=-1, keepdims=True) - q)
-        ),
-        lambda g, y, x, q: -per_row(g) * log_softmax(x),
+        lambda g, y, x, q, log_p: per_row(g) * (np.exp(log_p) * q.sum(axis=-1, keepdims=True) - q),
+        lambda g, y, x, q, log_p: -per_row(g) * log_p,
     )
 
 
@@ -790,13 +768,13 @@ def binary_cross_entropy_with_logits(logits, targets, reduction: str = "mean") -
     Logits and targets have the same shape. Raises ValueError if not, or for targets out of range.
     """
     logits, targets = _same_shape("binary_cross_entropy_with_logits", logits, targets)
-    if not np.all((_data(targets) >= 0) & (_data(targets) <= 1)):
+    if not np.all((data_of(targets) >= 0) & (data_of(targets) <= 1)):
         raise ValueError("binary_cross_entropy_with_logits: targets are between 0 and 1")
-    losses = _apply(
+    losses = apply(
         "binary_cross_entropy_with_logits",
         lambda x, t: np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x))),
         (logits, targets),
-        lambda g, y, x, t: g * (_sigmoid(x) - t),
+        lambda g, y, x, t: g * (sigmoid(x) - t),
         lambda g, y, x, t: -g * x,
     )
     return _reduce("binary_cross_entropy_with_logits", losses, reduction)
@@ -823,7 +801,7 @@ def max_margin(scores, targets, reduction: str = "mean") -> Tensor:
         if not (np.abs(targets) == 1).all():
             raise ValueError("max_margin: targets of the scores' shape are -1 or 1")
         t = targets.astype(scores.dtype)
-        losses = _apply(
+        losses = apply(
             "max_margin",
             lambda s: np.maximum(1 - t * s, 0),
             (scores,),
@@ -1074,7 +1052,7 @@ def to_torch(model: Module):
             for name, array in arrays.items():
                 if array is not None:
                     old = getattr(module, name)
-                    new = torch.tensor(np.ascontiguousarray(_data(array)))
+                    new = torch.tensor(np.ascontiguousarray(data_of(array)))
                     if isinstance(old, t.Parameter):
                         new = t.Parameter(new, getattr(array, "requires_grad", True))
                     setattr(module, name, new)
@@ -1139,7 +1117,7 @@ def _activation(act: Activation) -> Callable | None:
     if isinstance(act, str) and act not in ACTIVATIONS:
         raise ValueError(f"act: expected one of {', '.join(ACTIVATIONS)}, or a function: {act!r}")
     if not (act is None or isinstance(act, str) or callable(act)):
-        raise TypeError(f"act: expected a name, a function or None, got {_name(act)}")
+        raise TypeError(f"act: expected a name, a function or None, got {describe(act)}")
     return ACTIVATIONS[act] if isinstance(act, str) else act
 
 

@@ -8,7 +8,8 @@ from itertools import repeat
 
 import numpy as np
 
-from micrograd.engine import Tensor, _name
+from micrograd.arrays import describe
+from micrograd.engine import Tensor
 from micrograd.nn import _fitting
 
 __all__ = [
@@ -47,7 +48,7 @@ class Optimizer:
         """Change every parameter, in place, by what its gradient says."""
         states = zip(*self.state.values()) if self.state else repeat(())
         for i, (p, state) in enumerate(zip(self.parameters, states)):
-            if not p._has_grad():
+            if not p.has_grad:
                 continue
             self.steps[i] += 1
             if p.ndim and p.size <= _BLOCK:
@@ -248,7 +249,7 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
     """
     if not max_norm >= 0:
         raise ValueError(f"clip_grad_norm: max_norm={max_norm!r} is out of range")
-    reached = [p for p in _parameter_list("clip_grad_norm", parameters) if p._has_grad()]
+    reached = [p for p in _parameter_list("clip_grad_norm", parameters) if p.has_grad]
     norm = math.sqrt(sum(float(np.vdot(p.grad, p.grad)) for p in reached))
     factor = max_norm / (norm + 1e-6)
     if not factor >= 1:  # nan as well
@@ -281,9 +282,9 @@ def _parameter_list(name: str, parameters: Iterable[Tensor]) -> list[Tensor]:
         raise ValueError(f"{name}: got no parameters")
     for p in parameters:
         if not isinstance(p, Tensor):
-            raise TypeError(f"{name}: expected Tensors, got {_name(p)}")
-        if p._operands:
-            raise ValueError(f"{name}: expected leaves, got the result of {p._op!r}")
+            raise TypeError(f"{name}: expected Tensors, got {describe(p)}")
+        if p.operands:
+            raise ValueError(f"{name}: expected leaves, got the result of {p.op!r}")
     if len(set(parameters)) < len(parameters):
         raise ValueError(f"{name}: a parameter is there twice")
     return parameters

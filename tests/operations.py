@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-import micrograd.engine as engine
-from micrograd.engine import Tensor, grad
+import micrograd
+from micrograd import Tensor, grad
 
 # Comparison
 
@@ -380,12 +380,12 @@ def add_reductions():
         add_reduction("prod", lambda x, a, k: x.prod(a, k), torch_prod, domain, least,
                       empty if domain is off_zero else ())  # fmt: skip
     add_reduction("logsumexp", lambda x, a, k: x.logsumexp(a, k), torch.logsumexp, least=1)
-    add_reduction("norm", lambda x, a, k: engine.norm(x, None, a, k),
+    add_reduction("norm", lambda x, a, k: micrograd.norm(x, None, a, k),
                   lambda x, d, k: torch.linalg.vector_norm(x, 2, d, k), off_zero, 1)  # fmt: skip
     for order in (1, 2, np.inf):
         for axis, keepdims in ((None, False), (0, True), (-1, False)):
             row(f"norm({order}, axis={axis}, keepdims={keepdims})",
-                lambda x, o=order, a=axis, k=keepdims: engine.norm(x, o, a, k),
+                lambda x, o=order, a=axis, k=keepdims: micrograd.norm(x, o, a, k),
                 lambda x, o=order, a=axis, k=keepdims: torch.linalg.vector_norm(x, o, a, k),
                 ones_of((3,), (1,), *([] if axis is None else [(2, 3), (2, 3, 2, 2)])),
                 off_zero)  # fmt: skip
@@ -632,25 +632,26 @@ def add_several():
     row("array @ x", lambda x: square @ x, lambda x: wide(square) @ x,
         ones_of((3,), (3, 2), (2, 3, 2), (3, 0)))  # fmt: skip
     row("x @ x", lambda x: x @ x, cases=ones_of((3,), (3, 3), (2, 3, 3)))
-    row("dot", engine.dot, torch_dot, DOT)
-    row("np.dot(array, x)", lambda x: engine.dot(square, x), lambda x: torch_dot(wide(square), x),
+    row("dot", micrograd.dot, torch_dot, DOT)
+    row("np.dot(array, x)", lambda x: micrograd.dot(square, x),
+        lambda x: torch_dot(wide(square), x),
         ones_of((), (3,), (3, 2), (2, 3, 2)))  # fmt: skip
-    row("dot(x, array)", lambda x: engine.dot(x, square), lambda x: torch_dot(x, wide(square)),
+    row("dot(x, array)", lambda x: micrograd.dot(x, square), lambda x: torch_dot(x, wide(square)),
         ones_of((), (3,), (2, 3)))  # fmt: skip
-    row("outer", engine.outer, lambda a, b: torch.outer(a.reshape(-1), b.reshape(-1)),
+    row("outer", micrograd.outer, lambda a, b: torch.outer(a.reshape(-1), b.reshape(-1)),
         [((2,), (3,)), ((2, 2), (3,)), ((), (3,)), ((1,), (1,)), ((0,), (3,))])  # fmt: skip
-    row("outer(array, x)", lambda x: engine.outer(square, x),
+    row("outer(array, x)", lambda x: micrograd.outer(square, x),
         lambda x: torch.outer(wide(square).reshape(-1), x), ones_of((2,)))  # fmt: skip
     cases = [
         ((3,), (3, 2), (2,)), ((4, 3), (3, 2), (2,)), ((2, 4, 3), (3, 2), (2,)),
         ((2, 2, 4, 3), (3, 1), (1,)), ((0, 3), (3, 2), (2,)), ((1, 1), (1, 1), (1,)),
     ]  # fmt: skip
-    row("linear", engine.linear, lambda x, w, b: x @ w + b, cases)
-    row("linear(array, ...)", lambda w, b: engine.linear(square, w, b),
+    row("linear", micrograd.linear, lambda x, w, b: x @ w + b, cases)
+    row("linear(array, ...)", lambda w, b: micrograd.linear(square, w, b),
         lambda w, b: wide(square) @ w + b, [((3, 2), (2,))])  # fmt: skip
 
     for name, f in (("maximum", torch.maximum), ("minimum", torch.minimum)):
-        g = getattr(engine, name)
+        g = getattr(micrograd, name)
         row(name, g, f, TWO)
         row(f"{name}, ties", g, f, [*TWO, ((4, 5), (4, 5))], ties)
         row(f"{name}(x, 0.25)", lambda x, g=g: g(x, 0.25),
@@ -661,41 +662,41 @@ def add_several():
     mask = np.array([[True, False, True], [False, False, True]])
     for name, c in (("(2, 3)", mask), ("(3,)", mask[0]), ("(2, 1)", mask[:, :1]), ("True", True)):
         cases = [((2, 3), (2, 3)), ((), (2, 3)), ((3,), (2, 1)), ((1, 1), ()), ((4, 1, 3), (1,))]
-        row(f"where({name}, x, y)", lambda a, b, c=c: engine.where(c, a, b),
+        row(f"where({name}, x, y)", lambda a, b, c=c: micrograd.where(c, a, b),
             lambda a, b, c=c: torch.where(torch.tensor(c), a, b), cases)  # fmt: skip
-    row("where(mask, x, 0)", lambda x: engine.where(mask, x, 0),
+    row("where(mask, x, 0)", lambda x: micrograd.where(mask, x, 0),
         lambda x: torch.where(torch.tensor(mask), x, 0.0), ones_of((2, 3), (3,)))  # fmt: skip
-    row("where(mask, -1.0, x)", lambda x: engine.where(mask, -1.0, x),
+    row("where(mask, -1.0, x)", lambda x: micrograd.where(mask, -1.0, x),
         lambda x: torch.where(torch.tensor(mask), -1.0, x), ones_of((2, 3), (3,)))  # fmt: skip
 
-    row("concatenate", lambda *xs: engine.concatenate(xs), lambda *xs: torch.cat(xs),
+    row("concatenate", lambda *xs: micrograd.concatenate(xs), lambda *xs: torch.cat(xs),
         [((2,), (3,)), ((2,), (0,), (1,)), ((1, 3), (2, 3)), ((0, 3), (2, 3)), ((3,),)]
         )  # fmt: skip
     for axis in (1, -1, -2):
         other = ((2, 1, 3), (2, 2, 3)) if axis != -1 else ((2, 2, 1), (2, 2, 3))
-        row(f"concatenate(axis={axis})", lambda *xs, a=axis: engine.concatenate(xs, a),
+        row(f"concatenate(axis={axis})", lambda *xs, a=axis: micrograd.concatenate(xs, a),
             lambda *xs, a=axis: torch.cat(xs, a), [other, ((2, 3, 2, 2),) * 2])  # fmt: skip
-    row("concatenate(axis=None)", lambda *xs: engine.concatenate(xs, None),
+    row("concatenate(axis=None)", lambda *xs: micrograd.concatenate(xs, None),
         lambda *xs: torch.cat([x.reshape(-1) for x in xs]),
         [((2, 3), (4,)), ((), (2,)), ((), ())])  # fmt: skip
-    row("concatenate([x, array, x])", lambda x: engine.concatenate([x, square, x]),
+    row("concatenate([x, array, x])", lambda x: micrograd.concatenate([x, square, x]),
         lambda x: torch.cat([x, wide(square), x]), ones_of((2, 3)))  # fmt: skip
     for axis in (0, -1):
-        row(f"stack(axis={axis})", lambda *xs, a=axis: engine.stack(xs, a),
+        row(f"stack(axis={axis})", lambda *xs, a=axis: micrograd.stack(xs, a),
             lambda *xs, a=axis: torch.stack(xs, a),
             [((), ()), ((2, 3),) * 3, ((0, 3),) * 2, ((1,),), ((2, 3, 2),) * 2])  # fmt: skip
-    row("stack(axis=1)", lambda *xs: engine.stack(xs, 1), lambda *xs: torch.stack(xs, 1),
+    row("stack(axis=1)", lambda *xs: micrograd.stack(xs, 1), lambda *xs: torch.stack(xs, 1),
         [((2, 3),) * 2, ((3,),) * 3])  # fmt: skip
-    row("stack([array, x])", lambda x: engine.stack([square, x]),
+    row("stack([array, x])", lambda x: micrograd.stack([square, x]),
         lambda x: torch.stack([wide(square), x]), ones_of((3, 3)))  # fmt: skip
 
     for name, cases in EINSUM.items():
         subscripts = name.partition(", length")[0]
-        row(f"einsum({name!r})", lambda *xs, s=subscripts: engine.einsum(s, *xs),
+        row(f"einsum({name!r})", lambda *xs, s=subscripts: micrograd.einsum(s, *xs),
             lambda *xs, s=subscripts: torch.einsum(s, *xs), cases)  # fmt: skip
-    row("einsum('ij,jk->ik', array, x)", lambda x: engine.einsum("ij,jk->ik", square, x),
+    row("einsum('ij,jk->ik', array, x)", lambda x: micrograd.einsum("ij,jk->ik", square, x),
         lambda x: wide(square) @ x, ones_of((3, 2)))  # fmt: skip
-    row("einsum(optimize=False)", lambda *xs: engine.einsum("ij,jk,kl", *xs, optimize=False),
+    row("einsum(optimize=False)", lambda *xs: micrograd.einsum("ij,jk,kl", *xs, optimize=False),
         lambda *xs: torch.einsum("ij,jk,kl", *xs), [((2, 3), (3, 4), (4, 2))])  # fmt: skip
 
 

@@ -8,9 +8,8 @@ from html import escape
 import numpy as np
 import pytest
 
-from micrograd import concatenate, no_grad
+from micrograd import Tensor, concatenate, no_grad
 from micrograd.draw import draw
-from micrograd.engine import Tensor
 from micrograd.nn import (
     BatchNorm1d,
     BatchNorm2d,
@@ -192,12 +191,12 @@ def test_drawing_changes_nothing():
     model, x = MultiLayerPerceptron(3, [4, 1], rng=rng()), Tensor(rng().normal(size=(8, 3)))
     loss = mse(model(x), np.zeros((8, 1)))
     draw(loss, model, gradients=True)
-    assert all(p._grad is None for p in [x, loss, *model.parameters()])
+    assert not any(p.has_grad for p in [x, loss, *model.parameters()])
     loss.backward()
-    before = [(p._grad, p._owns_grad) for p in [x, loss, *model.parameters()]]
+    before = [p.grad.copy() for p in [x, loss, *model.parameters()]]
     draw(loss, model, gradients=True)
-    after = [(p._grad, p._owns_grad) for p in [x, loss, *model.parameters()]]
-    assert all(a[0] is b[0] and a[1] == b[1] for a, b in zip(before, after))
+    after = [p.grad for p in [x, loss, *model.parameters()]]
+    assert all(np.array_equal(a, b) for a, b in zip(before, after))
 
 
 def test_a_tensor_without_history_is_a_picture_of_one_box():
@@ -586,7 +585,7 @@ def test_summary_leaves_the_model_as_it_was():
     assert model.layers[1].running_mean is arrays[0]
     assert model.layers[1].running_var is arrays[1]
     assert all(np.array_equal(state[name], array) for name, array in model.state_dict().items())
-    assert all(p._grad is None for p in model.parameters())
+    assert not any(p.has_grad for p in model.parameters())
 
 
 def test_summary_in_float32_and_of_a_module_that_does_not_run():

@@ -19,8 +19,7 @@ from operations import assert_same, compare, normal, ties
 from torch.func import functional_call
 from torch.nn import functional
 
-from micrograd import nn
-from micrograd.engine import Tensor, no_grad
+from micrograd import Tensor, nn, no_grad
 from micrograd.optim import Adam
 
 LAYERS_OF_IMAGES = [

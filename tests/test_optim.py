@@ -9,8 +9,7 @@ import pytest
 import torch
 from operations import assert_same
 
-from micrograd import nn, optim
-from micrograd.engine import Tensor
+from micrograd import Tensor, nn, optim
 
 OPTIMIZERS = [
     ("SGD", {"lr": 0.1}),

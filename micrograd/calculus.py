@@ -1,0 +1,115 @@
+"""Gradients as Tensors, of any order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, overload
+
+import numpy as np
+
+from micrograd import engine
+from micrograd.arrays import describe
+from micrograd.engine import Tensor, recording, wrap
+from micrograd.operations import stack
+from micrograd.protocol import data_of, first_gradient
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+__all__ = ["grad", "hessian", "jacobian"]
+
+
+@overload
+def grad(
+    output: Tensor,
+    inputs: Tensor,
+    gradient: ArrayLike | Tensor | None = None,
+    create_graph: bool = False,
+) -> Tensor: ...
+@overload
+def grad(
+    output: Tensor,
+    inputs: Iterable[Tensor],
+    gradient: ArrayLike | Tensor | None = None,
+    create_graph: bool = False,
+) -> tuple[Tensor, ...]: ...
+def grad(output, inputs, gradient=None, create_graph=False):
+    """The gradient of output with respect to each input; no `.grad` is touched.
+
+    Args:
+        output: a tensor of any shape.
+        inputs: a Tensor, which gives one Tensor, or a sequence of them, which gives a tuple. An
+            input that the output does not depend on gets zeros.
+        gradient: the gradient of output, of its shape; ones if None.
+        create_graph: record the computation, so that the gradients can be differentiated again.
+
+    Raises:
+        TypeError: output or an input is not a Tensor.
+        ValueError: an input requires no gradient, or gradient has another shape than output.
+    """
+    several = isinstance(inputs, Iterable) and not isinstance(inputs, Tensor)
+    wanted = tuple(inputs) if several else (inputs,)
+    for x in (output, *wanted):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"grad: expected a Tensor, got {describe(x)}")
+    for x in wanted:
+        if not x.requires_grad:
+            raise ValueError(f"grad: an input of shape {x.shape} has requires_grad=False")
+    start = first_gradient("grad", output, gradient)
+    if create_graph:
+        with recording(True):
+            start = start if isinstance(start, Tensor) else wrap(start, "grad")
+            gradients = engine.backpropagate(output, start, on_tensors=True)
+            results = [gradients.get(x) for x in wanted]
+            for i, g in enumerate(results):
+                if g is gradient or any(g is other for other in results[:i]):
+                    results[i] = g if g is None else g * 1  # no two share memory
+    else:
+        gradients = engine.backpropagate(output, data_of(start))
+        results = [
+            wrap(np.array(gradients[x], x.dtype), "grad") if x in gradients else None
+            for x in wanted
+        ]
+    results = [
+        wrap(np.zeros(x.shape, x.dtype), "grad") if g is None else g
+        for x, g in zip(wanted, results)
+    ]
+    return tuple(results) if several else results[0]
+
+
+def jacobian(
+    f: Callable[[Tensor], Tensor], x: ArrayLike | Tensor, create_graph: bool = False
+) -> Tensor:
+    """The derivative of every element of f(x) by every element of x, of shape f(x).shape + x.shape.
+
+    Args:
+        f: a function from a Tensor to a Tensor.
+        x: where to differentiate.
+        create_graph: record the computation, so that the Jacobian can be differentiated again.
+    """
+    x = x if isinstance(x, Tensor) else Tensor(x)
+    with recording(True):
+        y = f(x)
+        units = np.eye(y.size, dtype=y.dtype)
+        rows = [grad(y, x, unit.reshape(y.shape), create_graph) for unit in units]
+        if not rows:
+            return wrap(np.zeros(y.shape + x.shape, x.dtype), "grad")
+        return stack(rows).reshape(y.shape + x.shape)
+
+
+def hessian(
+    f: Callable[[Tensor], Tensor], x: ArrayLike | Tensor, create_graph: bool = False
+) -> Tensor:
+    """The second derivatives of f, a function from a Tensor to one number: x.shape + x.shape.
+
+    Raises:
+        ValueError: f gives more or less than one number.
+    """
+
+    def slope(x):
+        y = f(x)
+        if y.size != 1:
+            raise ValueError(f"hessian: f is to give one number, it gave shape {y.shape}")
+        return grad(y, x, create_graph=True)
+
+    return jacobian(slope, x, create_graph)

@@ -1,0 +1,330 @@
+"""How a Tensor looks to Python and to NumPy: its array and gradient, comparisons, copies, and its
+answers to NumPy's functions, which operations.py enters in the tables below.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from micrograd.arrays import KINDS, describe
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike
+
+FUNCTIONS: dict[Callable, Callable] = {}  # NumPy's function, and the operation it is for Tensors
+RENAMED: dict[Callable, dict[str, str]] = {}  # arguments that NumPy calls otherwise than we do
+CONSTANT: set[Callable] = set()  # what has no slope anywhere, and is computed on the arrays
+
+
+def data_of(x: object) -> Any:
+    """The array of a Tensor; anything else as it is."""
+    return x.data if isinstance(x, Protocol) else x
+
+
+def constant(op: str, x: object, operands: tuple) -> Any:
+    """Let real numbers and arrays of them pass; anything else is no operand.
+
+    Arrays of integers take the dtype of the Tensors beside them: float32 stays float32.
+    """
+    if type(x) in (int, float, bool):
+        return x
+    if (type(x) in KINDS or isinstance(x, np.generic)) and x.dtype.kind in "fiub":
+        dtypes = [y.dtype for y in operands if isinstance(y, Protocol)]
+        return x.astype(np.result_type(*dtypes)) if x.dtype.kind in "iu" and dtypes else x
+    raise TypeError(
+        f"{op}: expected a Tensor, a real number or an array of them, got {describe(x)}"
+    )
+
+
+def reflected(function: Callable) -> Callable:
+    """The method for other + self, given that for self + other."""
+    return lambda self, other: function(other, self)
+
+
+def first_gradient(what: str, output: Protocol, gradient: object) -> Any:
+    """The gradient that the way back from output starts from: a copy of the one given, or ones."""
+    if gradient is None:
+        return np.ones_like(output._value) if output.ndim else output.dtype.type(1)
+    if np.shape(gradient) != output.shape:
+        raise ValueError(
+            f"{what}: a gradient of shape {np.shape(gradient)} for a tensor of shape {output.shape}"
+        )
+    return gradient if isinstance(gradient, Protocol) else np.array(gradient, output.dtype)
+
+
+class Protocol:
+    """What a Tensor is besides a node of the graph."""
+
+    __slots__ = ()
+
+    def __init_subclass__(cls):
+        for name, method in vars(cls).items():  # operations, so that `help` and pickle find them
+            if inspect.isfunction(method):
+                method.__name__, method.__qualname__ = name, f"{cls.__qualname__}.{name}"
+                method.__module__ = cls.__module__
+
+    @property
+    def data(self) -> np.ndarray:
+        """The array; it may be written to, and replaced."""
+        if isinstance(self._value, np.generic):
+            self._value = np.asarray(self._value)
+        return self._value
+
+    @data.setter
+    def data(self, array: ArrayLike) -> None:
+        array = np.asarray(array)
+        if array.dtype.kind != "f":
+            raise TypeError(f"data: expected an array of floats, got {describe(array)}")
+        self._value = array
+
+    @property
+    def grad(self) -> np.ndarray:
+        """The gradient: of the tensor's shape and dtype, zeros until `backward` has been here."""
+        # What backward left at a tensor between others, others may have too: looking copies it.
+        if self._grad is None and self._received is None:
+            self._grad = np.zeros(self.shape, self.dtype)
+        elif self._grad is None:
+            self._grad = np.array(self._received, self.dtype)
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: ArrayLike | None) -> None:
+        if value is not None and np.shape(value) != self.shape:
+            raise ValueError(f"grad of shape {np.shape(value)} for a tensor of shape {self.shape}")
+        if value is None or value is not self._grad:  # it is after t.grad += ...
+            self._grad = None if value is None else np.array(value, self.dtype)
+        self._received = self._grad
+
+    @property
+    def has_grad(self) -> bool:
+        """Whether a gradient has come since it was last set to None; zeros to look at are none."""
+        return self._received is not None or (self._grad is not None and bool(self._grad.any()))
+
+    # The graph
+
+    @property
+    def op(self) -> str:
+        """The name of the operation that made this tensor, "" if none did."""
+        return self._op
+
+    @property
+    def operands(self) -> tuple:
+        """What it was made of, Tensors and constants, in order; () for a leaf."""
+        return self._operands
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no operation stands behind it through which a gradient could go on."""
+        return not self._operands
+
+    @property
+    def _prev(self) -> tuple:
+        """The operands that are Tensors, in order."""
+        return tuple(x for x in self._operands if isinstance(x, Protocol))
+
+    # The array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The length of every axis."""
+        return self._value.shape
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self._value.ndim
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of the elements."""
+        return self._value.dtype
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self._value.size
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return self._value.size
+
+    def item(self) -> float:
+        """The only element as a Python float.
+
+        Raises:
+            ValueError: there isn't exactly one.
+        """
+        if self.size != 1:
+            raise ValueError(f"item: expected a tensor of one element, got shape {self.shape}")
+        return float(self.data.item())
+
+    def numpy(self) -> np.ndarray:
+        """The array itself, sharing memory; what is computed with it has no gradient."""
+        return self.data
+
+    def __float__(self) -> float:
+        return self.item()
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise TypeError("len() of a 0-d Tensor")
+        return len(self.data)
+
+    def __iter__(self) -> Iterator:
+        if self.ndim == 0:
+            raise TypeError("iteration over a 0-d Tensor")
+        return (self[i] for i in range(len(self)))
+
+    def __setitem__(self, key: object, value: object):
+        raise TypeError(
+            "a Tensor's elements cannot be assigned, for its history would be wrong: use "
+            "where(mask, value, t) for a new tensor, or t.data[key] = value to change a leaf"
+        )
+
+    # Comparisons and positions are plain NumPy: their derivative is zero everywhere
+
+    def __eq__(self, other: object) -> np.ndarray:
+        return self.data == data_of(other)
+
+    def __ne__(self, other: object) -> np.ndarray:
+        return self.data != data_of(other)
+
+    def __lt__(self, other: object) -> np.ndarray:
+        return self.data < data_of(other)
+
+    def __le__(self, other: object) -> np.ndarray:
+        return self.data <= data_of(other)
+
+    def __gt__(self, other: object) -> np.ndarray:
+        return self.data > data_of(other)
+
+    def __ge__(self, other: object) -> np.ndarray:
+        return self.data >= data_of(other)
+
+    __hash__ = object.__hash__  # by identity, though == compares elements
+
+    def argmax(self, axis: int | None = None, keepdims: bool = False) -> np.ndarray:
+        """Where the largest value is, as NumPy counts."""
+        return self.data.argmax(axis, keepdims=keepdims)
+
+    def argmin(self, axis: int | None = None, keepdims: bool = False) -> np.ndarray:
+        """Where the smallest value is, as NumPy counts."""
+        return self.data.argmin(axis, keepdims=keepdims)
+
+    # Text and copies
+
+    def __repr__(self) -> str:
+        value, gradient = (
+            np.array2string(x, threshold=20, edgeitems=2 if x.ndim < 3 else 1, separator=", ")
+            for x in (self.data, self.grad)
+        )
+        return f"Tensor(value={value}, shape={self.shape}, grad={gradient})"
+
+    def __getstate__(self) -> tuple:
+        if self._operands:
+            raise TypeError(
+                f"a Tensor made by {self._op!r} cannot be copied or pickled, its history would be "
+                "lost: take t.detach()"
+            )
+        return self.data, self.requires_grad, self.label, self._grad if self.has_grad else None
+
+    def __setstate__(self, state: tuple) -> None:
+        data, requires_grad, label, grad = state
+        self.__init__((), requires_grad, label)
+        self._value, self.grad = data, grad
+
+    # NumPy's functions
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
+        if self._operands:
+            raise TypeError(
+                f"a Tensor made by {self._op!r} does not turn into an array by itself, its "
+                "gradient would be lost: take t.detach(), or t.data"
+            )
+        array = np.asarray(self.data, dtype)
+        return array.copy() if copy and array is self.data else array
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=None, **options):
+        if out is not None:
+            raise TypeError(
+                f"np.{ufunc.__name__}: a Tensor cannot be written into an array, its gradient "
+                "would be lost: write array = array + tensor instead of array += tensor"
+            )
+        if method == "__call__" and not options:
+            if ufunc in FUNCTIONS:
+                return FUNCTIONS[ufunc](*inputs)
+            if ufunc in CONSTANT:
+                return ufunc(*map(data_of, inputs))
+        call = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+        raise undefined(call, options)
+
+    def __array_function__(self, function, types, args, options):
+        if function in FUNCTIONS:
+            return for_numpys_arguments(function)(*args, **options)
+        if function in CONSTANT:
+            return function(*map(data_of, args), **{k: data_of(x) for k, x in options.items()})
+        raise undefined(name_in_numpy(function))
+
+
+@cache
+def for_numpys_arguments(function: Callable) -> Callable:
+    """The operation that stands for a function of NumPy, to be called as that function is."""
+    operation = FUNCTIONS[function]
+    try:
+        theirs = [*inspect.signature(function).parameters.values()]
+    except ValueError:  # some of NumPy's functions, written in C, tell none
+        return operation
+    if any(p.kind is p.VAR_POSITIONAL for p in theirs):
+        return operation
+    first, *names = (p.name for p in theirs)
+    ours = inspect.signature(operation).parameters
+    several = next((p.name for p in ours.values() if p.kind is p.VAR_POSITIONAL), None)
+    ours_for = {name: name for name in ours} | RENAMED.get(function, {})
+    alike = {name for name in names if name in ours and name != several}
+    pairs = zip(names, [*ours][1:])
+    in_place = takewhile(lambda pair: ours_for.get(pair[0]) == pair[1] != several, pairs)
+    n_alike = 1 + sum(1 for _ in in_place)  # so many arguments stand where NumPy has them
+
+    def call(*args, **options):
+        if 1 <= len(args) <= n_alike and options.keys() <= alike:
+            return operation(*args, **options)
+        given = dict(zip((first, *names), args), **options)
+        x, shape, others = given.pop(first), (), {}
+        for name, value in given.items():
+            if value is np._NoValue:
+                continue
+            if name not in ours_for:
+                if value is None or (name, value) == ("order", "C"):  # what NumPy does anyway
+                    continue
+                raise undefined(name_in_numpy(function), [name])
+            if ours_for[name] == several:  # reshape(2, 3), where NumPy has reshape((2, 3))
+                shape = (value,)
+            else:
+                others[ours_for[name]] = value
+        return operation(x, *shape, **others)
+
+    return call
+
+
+def name_in_numpy(function: Callable) -> str:
+    """Such as "linalg.norm"."""
+    return f"{function.__module__}.{function.__name__}".replace("numpy", "", 1).lstrip(".")
+
+
+def undefined(name: str, options: Iterable[str] = ()) -> TypeError:
+    """The error for a NumPy function, or for options of one, that Tensors don't have."""
+    given = f" with {', '.join(options)}" if options else ""
+    names = sorted({name_in_numpy(f) for f in FUNCTIONS})
+    return TypeError(
+        f"np.{name}{given} is not defined for a Tensor (use t.data where no gradient is wanted). "
+        f"Defined are: {', '.join(names)}"
+    )
