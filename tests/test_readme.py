@@ -1,0 +1,41 @@
+"""The README's code runs as printed, and its excerpt of the heart is the heart's."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+# Each block of Python, and the block without a language that may follow it: what it prints
+BLOCKS = re.findall(r"```python\n(.*?)```(?:\n\n```\n(.*?)```)?", README, re.DOTALL)
+PROGRAMS = [(code, output) for code, output in BLOCKS if "import" in code]
+EXCERPTS = [code for code, _ in BLOCKS if "import" not in code]
+
+
+def test_there_is_something_to_check():
+    assert len(PROGRAMS) >= 5
+    assert len(EXCERPTS) >= 1
+
+
+@pytest.mark.parametrize(("code", "output"), PROGRAMS, ids=[code[:60] for code, _ in PROGRAMS])
+def test_a_block_prints_what_the_readme_says(code, output):
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert run.returncode == 0, run.stderr
+    if output:
+        assert run.stdout == output
+    for said in re.findall(rf"{re.escape(code)}```\n\nThis prints `(.*?)`", README):
+        assert run.stdout.strip() == said
+
+
+@pytest.mark.parametrize("code", EXCERPTS)
+def test_an_excerpt_stands_in_the_engine(code):
+    def without_layout(text):
+        return re.sub(r"\s+", " ", text).replace("( ", "(").strip()
+
+    engine = (ROOT / "micrograd" / "engine.py").read_text(encoding="utf-8")
+    assert without_layout(code) in without_layout(engine)
