@@ -66,9 +66,6 @@ CONSTANT.update({
     np.zeros, np.ones,
 })  # fmt: skip
 
-# The columns are aligned by hand
-# fmt: off
-
 # Elementwise
 
 
@@ -84,70 +81,42 @@ def unary(name: str, forward: Callable, derivative: Callable, doc: str) -> Calla
     return method()(elementwise(name, forward, derivative, doc=doc))
 
 
-exp = unary("exp", np.exp, lambda g, y, x: g * y, "e^x.")
-expm1 = unary("expm1", np.expm1, lambda g, y, x: g * (y + 1), "e^x - 1, exact near 0.")
-log = unary("log", np.log, lambda g, y, x: g / x, "The natural logarithm.")
-log1p = unary("log1p", np.log1p, lambda g, y, x: g / (1 + x), "log(1 + x), exact near 0.")
-sqrt = unary("sqrt", np.sqrt, lambda g, y, x: 0.5 * g / y, "The square root.")
-sin = unary("sin", np.sin, lambda g, y, x: g * np.cos(x), "The sine.")
-cos = unary("cos", np.cos, lambda g, y, x: -g * np.sin(x), "The cosine.")
-tanh = unary("tanh", np.tanh, lambda g, y, x: g * (1 - y * y), "The hyperbolic tangent.")
-abs = unary("abs", np.abs, lambda g, y, x: g * np.sign(x), "|x|; its slope at 0 is 0.")
-relu = unary(
-    "relu",
-    lambda x: np.maximum(x, 0),
-    lambda g, y, x: g * (y > 0),
-    "max(x, 0); its slope at 0 is 0.",
-)
-sigmoid = unary(
-    "sigmoid",
-    arrays.sigmoid,
-    lambda g, y, x: g * (y * (1 - y)),
-    "1 / (1 + e^-x), without overflow.",
-)
-softplus = unary(
-    "softplus",
-    lambda x: np.logaddexp(x, 0),
-    lambda g, y, x: g * sigmoid(x),
-    "log(1 + e^x), without overflow: a smooth relu.",
-)
-erf = elementwise(
-    "erf",
-    arrays.erf,
-    lambda g, y, x: g * (2 / math.sqrt(math.pi)) * np.exp(-x * x),
-    doc="The integral of 2 / sqrt(pi) e^-t^2 for t from 0 to x.",
-)
+# fmt: off
+exp      = unary("exp",   np.exp,   lambda g, y, x: g * y,           "e^x.")
+expm1    = unary("expm1", np.expm1, lambda g, y, x: g * (y + 1),     "e^x - 1, exact near 0.")
+log      = unary("log",   np.log,   lambda g, y, x: g / x,           "The natural logarithm.")
+log1p    = unary("log1p", np.log1p, lambda g, y, x: g / (1 + x),     "log(1 + x), exact near 0.")
+sqrt     = unary("sqrt",  np.sqrt,  lambda g, y, x: 0.5 * g / y,     "The square root.")
+sin      = unary("sin",   np.sin,   lambda g, y, x: g * np.cos(x),   "The sine.")
+cos      = unary("cos",   np.cos,   lambda g, y, x: -g * np.sin(x),  "The cosine.")
+tanh     = unary("tanh",  np.tanh,  lambda g, y, x: g * (1 - y * y), "The hyperbolic tangent.")
+abs      = unary("abs",   np.abs,   lambda g, y, x: g * np.sign(x),  "|x|; its slope at 0 is 0.")
+relu     = unary("relu",  lambda x: np.maximum(x, 0), lambda g, y, x: g * (y > 0),
+                 "max(x, 0); its slope at 0 is 0.")
+sigmoid  = unary("sigmoid", arrays.sigmoid, lambda g, y, x: g * (y * (1 - y)),
+                 "1 / (1 + e^-x), without overflow.")
+softplus = unary("softplus", lambda x: np.logaddexp(x, 0), lambda g, y, x: g * sigmoid(x),
+                 "log(1 + e^x), without overflow: a smooth relu.")
+erf      = elementwise("erf", arrays.erf,
+                       lambda g, y, x: g * (2 / math.sqrt(math.pi)) * np.exp(-x * x),
+                       doc="The integral of 2 / sqrt(pi) e^-t^2 for t from 0 to x.")
 Tensor.__abs__ = abs
 
-maximum = function()(
-    elementwise(
-        "maximum",
-        np.maximum,
-        lambda g, y, a, b: g * ((a > b) + 0.5 * (a == b)),
-        lambda g, y, a, b: g * ((b > a) + 0.5 * (a == b)),
-        doc="The larger of a and b; equal ones share the gradient.",
-    )
-)
-minimum = function()(
-    elementwise(
-        "minimum",
-        np.minimum,
-        lambda g, y, a, b: g * ((a < b) + 0.5 * (a == b)),
-        lambda g, y, a, b: g * ((b < a) + 0.5 * (a == b)),
-        doc="The smaller of a and b; equal ones share the gradient.",
-    )
-)
+maximum  = function()(elementwise("maximum", np.maximum,
+                                  lambda g, y, a, b: g * ((a > b) + 0.5 * (a == b)),
+                                  lambda g, y, a, b: g * ((b > a) + 0.5 * (a == b)),
+                                  doc="The larger of a and b; equal ones share the gradient."))
+minimum  = function()(elementwise("minimum", np.minimum,
+                                  lambda g, y, a, b: g * ((a < b) + 0.5 * (a == b)),
+                                  lambda g, y, a, b: g * ((b < a) + 0.5 * (a == b)),
+                                  doc="The smaller of a and b; equal ones share the gradient."))
 
 
 @method()
 def leaky_relu(x, slope: float = 0.01) -> Tensor:
     """x where positive, slope * x elsewhere; its slope at 0 is the small one."""
-    return apply(
-        "leaky_relu",
-        lambda x: np.where(x > 0, x, slope * x),
-        (x,),
-        lambda g, y, x: np.where(x > 0, g, slope * g),
-    )
+    return apply("leaky_relu", lambda x: np.where(x > 0, x, slope * x), (x,),
+                 lambda g, y, x: np.where(x > 0, g, slope * g))
 
 
 @method()
@@ -166,19 +135,11 @@ def gelu(x, approximate: str = "none") -> Tensor:
         return x * (0.5 * (1 + erf(x * math.sqrt(0.5))))
     if approximate == "tanh":
         c = math.sqrt(2 / math.pi)
-        t = apply(
-            "gelu_tanh",
-            lambda x: np.tanh(x * (c + 0.044715 * c * x * x)),
-            (x,),
-            lambda g, y, x: g * (1 - y * y) * (c + 3 * 0.044715 * c * x * x),
-        )
-        return apply(
-            "gelu",
-            lambda x, t: 0.5 * x * (1 + t),
-            (x, t),
-            lambda g, y, x, t: 0.5 * g * (1 + t),
-            lambda g, y, x, t: 0.5 * g * x,
-        )
+        t = apply("gelu_tanh", lambda x: np.tanh(x * (c + 0.044715 * c * x * x)), (x,),
+                  lambda g, y, x: g * (1 - y * y) * (c + 3 * 0.044715 * c * x * x))
+        return apply("gelu", lambda x, t: 0.5 * x * (1 + t), (x, t),
+                     lambda g, y, x, t: 0.5 * g * (1 + t),
+                     lambda g, y, x, t: 0.5 * g * x)
     raise ValueError(f'gelu: approximate is "none" or "tanh", got {approximate!r}')
 
 
@@ -189,14 +150,10 @@ def clip(x, lo: ArrayLike | Tensor | None = None, hi: ArrayLike | Tensor | None 
     The gradient goes to x where it is within the limits (and on them), elsewhere to the limit.
     """
     lo, hi = -np.inf if lo is None else lo, np.inf if hi is None else hi
-    return apply(
-        "clip",
-        np.clip,
-        (x, lo, hi),
-        lambda g, y, x, lo, hi: np.where((x >= lo) & (x <= hi), g, 0),
-        lambda g, y, x, lo, hi: np.where((x < lo) & (lo < hi), g, 0),
-        lambda g, y, x, lo, hi: np.where((x > hi) | (lo > hi), g, 0),
-    )
+    return apply("clip", np.clip, (x, lo, hi),
+                 lambda g, y, x, lo, hi: np.where((x >= lo) & (x <= hi), g, 0),
+                 lambda g, y, x, lo, hi: np.where((x < lo) & (lo < hi), g, 0),
+                 lambda g, y, x, lo, hi: np.where((x > hi) | (lo > hi), g, 0))
 
 
 @method()
@@ -211,13 +168,9 @@ def astype(x, dtype: DTypeLike) -> Tensor:
 def where(condition, a, b) -> Tensor:
     """a where condition holds, elsewhere b; the condition is an array of bools."""
     condition = np.array(condition, bool)  # a copy: it may change before backward()
-    return apply(
-        "where",
-        lambda a, b: np.where(condition, a, b),
-        (a, b),
-        lambda g, y, a, b: np.where(condition, g, 0),
-        lambda g, y, a, b: np.where(condition, 0, g),
-    )
+    return apply("where", lambda a, b: np.where(condition, a, b), (a, b),
+                 lambda g, y, a, b: np.where(condition, g, 0),
+                 lambda g, y, a, b: np.where(condition, 0, g))
 
 
 # Reductions: axis is None (all), an int or a tuple of ints, negative ones count from the end
@@ -226,67 +179,44 @@ def where(condition, a, b) -> Tensor:
 @method()
 def sum(x, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The sum over axis."""
-    return apply(
-        "sum",
-        lambda x: x.sum(axis=axis, keepdims=keepdims),
-        (x,),
-        lambda g, y, x: spread(g, x, axis, keepdims),
-    )
+    return apply("sum", lambda x: x.sum(axis=axis, keepdims=keepdims), (x,),
+                 lambda g, y, x: spread(g, x, axis, keepdims))
 
 
 @method()
 def mean(x, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The mean over axis."""
-    return apply(
-        "mean",
-        lambda x: x.mean(axis=axis, keepdims=keepdims),
-        (x,),
-        lambda g, y, x: spread(g * (y.size / (x.size or 1)), x, axis, keepdims),
-    )
+    return apply("mean", lambda x: x.mean(axis=axis, keepdims=keepdims), (x,),
+                 lambda g, y, x: spread(g * (y.size / (x.size or 1)), x, axis, keepdims))
 
 
 @method(np.amax)
 def max(x, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The largest value over axis; equal ones share the gradient evenly."""
-    return apply(
-        "max",
-        lambda x: x.max(axis=axis, keepdims=keepdims),
-        (x,),
-        lambda g, y, x: share(g, y, x, axis, keepdims),
-    )
+    return apply("max", lambda x: x.max(axis=axis, keepdims=keepdims), (x,),
+                 lambda g, y, x: share(g, y, x, axis, keepdims))
 
 
 @method(np.amin)
 def min(x, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The smallest value over axis; equal ones share the gradient evenly."""
-    return apply(
-        "min",
-        lambda x: x.min(axis=axis, keepdims=keepdims),
-        (x,),
-        lambda g, y, x: share(g, y, x, axis, keepdims),
-    )
+    return apply("min", lambda x: x.min(axis=axis, keepdims=keepdims), (x,),
+                 lambda g, y, x: share(g, y, x, axis, keepdims))
 
 
 @method()
 def var(x, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Tensor:
     """The variance over axis: the squared deviations' sum over n - ddof."""
-    return apply(
-        "var",
-        lambda x: x.var(axis=axis, keepdims=keepdims, ddof=ddof),
-        (x,),
-        lambda g, y, x: spread(g, x, axis, keepdims) * deviation(x, y, axis, ddof) * 2,
-    )
+    return apply("var", lambda x: x.var(axis=axis, keepdims=keepdims, ddof=ddof), (x,),
+                 lambda g, y, x: spread(g, x, axis, keepdims) * deviation(x, y, axis, ddof) * 2)
 
 
 @method()
 def std(x, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Tensor:
     """The standard deviation over axis; where it is 0, so is its slope."""
-    return apply(
-        "std",
-        lambda x: x.std(axis=axis, keepdims=keepdims, ddof=ddof),
-        (x,),
-        lambda g, y, x: spread(over(g, y), x, axis, keepdims) * deviation(x, y, axis, ddof),
-    )
+    return apply("std", lambda x: x.std(axis=axis, keepdims=keepdims, ddof=ddof), (x,),
+                 lambda g, y, x: spread(over(g, y), x, axis, keepdims)
+                 * deviation(x, y, axis, ddof))
 
 
 @method()
@@ -309,23 +239,16 @@ def cumsum(x, axis: int | None = None) -> Tensor:
     """The running sum along axis; of the flattened tensor if axis is None."""
     if axis is None:
         return x.ravel().cumsum(0)
-    return apply(
-        "cumsum",
-        lambda x: x.cumsum(axis),
-        (x,),
-        lambda g, y, x: np.flip(np.flip(g, axis).cumsum(axis), axis),
-    )
+    return apply("cumsum", lambda x: x.cumsum(axis), (x,),
+                 lambda g, y, x: np.flip(np.flip(g, axis).cumsum(axis), axis))
 
 
 @method()
 def logsumexp(x, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """log(sum(exp(x))) over axis, without overflow."""
-    return apply(
-        "logsumexp",
-        lambda x: arrays.logsumexp(x, axis, keepdims),
-        (x,),
-        lambda g, y, x: spread(g, x, axis, keepdims) * np.exp(x - spread(y, x, axis, keepdims)),
-    )
+    return apply("logsumexp", lambda x: arrays.logsumexp(x, axis, keepdims), (x,),
+                 lambda g, y, x: spread(g, x, axis, keepdims)
+                 * np.exp(x - spread(y, x, axis, keepdims)))
 
 
 @method()
@@ -335,24 +258,16 @@ def softmax(x, axis: Axis = None) -> Tensor:
     With no axis: the last one; a vector written as a column (n, 1) counts as one vector.
     """
     axis = arrays.vector_axis(x.shape) if axis is None else axis
-    return apply(
-        "softmax",
-        lambda x: arrays.softmax(x, axis),
-        (x,),
-        lambda g, y, x: y * (g - (g * y).sum(axis=axis, keepdims=True)),
-    )
+    return apply("softmax", lambda x: arrays.softmax(x, axis), (x,),
+                 lambda g, y, x: y * (g - (g * y).sum(axis=axis, keepdims=True)))
 
 
 @method()
 def log_softmax(x, axis: Axis = None) -> Tensor:
     """log(softmax(x)) along axis, without overflow; the axis as in `softmax`."""
     axis = arrays.vector_axis(x.shape) if axis is None else axis
-    return apply(
-        "log_softmax",
-        lambda x: arrays.log_softmax(x, axis),
-        (x,),
-        lambda g, y, x: g - np.exp(y) * g.sum(axis=axis, keepdims=True),
-    )
+    return apply("log_softmax", lambda x: arrays.log_softmax(x, axis), (x,),
+                 lambda g, y, x: g - np.exp(y) * g.sum(axis=axis, keepdims=True))
 
 
 @function(np.linalg.norm)
@@ -365,12 +280,8 @@ def norm(x, ord: float | None = None, axis: Axis = None, keepdims: bool = False)
     if ord is not None and np.ndim(x) != 1 and not isinstance(axis, (int, np.integer)):
         raise ValueError(f"norm: ord={ord!r} is for vectors: name one axis of shape {np.shape(x)}")
     if ord in (None, 2):
-        return apply(
-            "norm",
-            lambda x: np.sqrt((x * x).sum(axis=axis, keepdims=keepdims)),
-            (x,),
-            lambda g, y, x: spread(over(g, y), x, axis, keepdims) * x,
-        )
+        return apply("norm", lambda x: np.sqrt((x * x).sum(axis=axis, keepdims=keepdims)), (x,),
+                     lambda g, y, x: spread(over(g, y), x, axis, keepdims) * x)
     if ord == 1:
         return np.abs(x).sum(axis=axis, keepdims=keepdims)
     if ord == np.inf:
@@ -395,12 +306,8 @@ def transpose(x, *axes) -> Tensor:
     if axes is None or np.size(axes) == 0:
         return apply("transpose", np.transpose, (x,), lambda g, y, x: g.transpose())
     axes = np.atleast_1d(axes).tolist()
-    return apply(
-        "transpose",
-        lambda x: x.transpose(axes),
-        (x,),
-        lambda g, y, x: g.transpose(np.argsort([i % x.ndim for i in axes]).tolist()),
-    )
+    return apply("transpose", lambda x: x.transpose(axes), (x,),
+                 lambda g, y, x: g.transpose(np.argsort([i % x.ndim for i in axes]).tolist()))
 
 
 Tensor.T = property(transpose, doc="The tensor with its axes reversed.")
@@ -409,12 +316,8 @@ Tensor.T = property(transpose, doc="The tensor with its axes reversed.")
 @method()
 def swapaxes(x, axis1: int, axis2: int) -> Tensor:
     """The tensor with two axes exchanged."""
-    return apply(
-        "swapaxes",
-        lambda x: x.swapaxes(axis1, axis2),
-        (x,),
-        lambda g, y, x: g.swapaxes(axis1, axis2),
-    )
+    return apply("swapaxes", lambda x: x.swapaxes(axis1, axis2), (x,),
+                 lambda g, y, x: g.swapaxes(axis1, axis2))
 
 
 @method()
@@ -442,9 +345,8 @@ def squeeze(x, axis: Axis = None) -> Tensor:
 @method()
 def expand_dims(x, axis: int | tuple[int, ...]) -> Tensor:
     """With new axes of length 1, which stand at these places in the result."""
-    return apply(
-        "expand_dims", lambda x: np.expand_dims(x, axis), (x,), lambda g, y, x: g.reshape(x.shape)
-    )
+    return apply("expand_dims", lambda x: np.expand_dims(x, axis), (x,),
+                 lambda g, y, x: g.reshape(x.shape))
 
 
 @method()
@@ -454,13 +356,9 @@ def pad(x, pad_width: ArrayLike, mode: str = "constant", constant_values: float 
         raise ValueError(f'pad: mode is "constant", got {mode!r}')
     widths = np.broadcast_to(pad_width, (x.ndim, 2)).tolist()
     inside = tuple(slice(before, before + n) for (before, _), n in zip(widths, x.shape))
-    return apply(
-        "pad",
-        lambda x, c: np.pad(x, widths, constant_values=c),
-        (x, constant_values),
-        lambda g, y, x, c: g[inside],
-        lambda g, y, x, c: g.sum() - g[inside].sum(),
-    )
+    return apply("pad", lambda x, c: np.pad(x, widths, constant_values=c), (x, constant_values),
+                 lambda g, y, x, c: g[inside],
+                 lambda g, y, x, c: g.sum() - g[inside].sum())
 
 
 @method()
@@ -506,14 +404,10 @@ def linear(x, weights, bias) -> Tensor:
 
     Other shapes that fit do as well, as long as the bias is no larger than the product.
     """
-    return apply(
-        "linear",
-        arrays.linear,
-        (x, weights, bias),
-        arrays.matmul_left,
-        arrays.matmul_right,
-        lambda g, y, x, w, b: g,
-    )
+    return apply("linear", arrays.linear, (x, weights, bias),
+                 arrays.matmul_left,
+                 arrays.matmul_right,
+                 lambda g, y, x, w, b: g)
 
 
 @function()
@@ -543,24 +437,14 @@ def concatenate(tensors: Sequence, axis: int | None = 0) -> Tensor:
     if tensors:
         axes_of("concatenate", axis, np.ndim(tensors[0]))
     ends = np.cumsum([np.shape(x)[axis] if np.ndim(x) else 0 for x in tensors]).tolist()
-    return apply(
-        "concatenate",
-        lambda *xs: np.concatenate(xs, axis),
-        tuple(tensors),
-        *(
-            lambda g, y, *xs, part=slice(start, end): g[at(axis, part, g.ndim)]
-            for start, end in zip([0, *ends], ends)
-        ),
-    )
+    return apply("concatenate", lambda *xs: np.concatenate(xs, axis), tuple(tensors),
+                 *(lambda g, y, *xs, part=slice(start, end): g[at(axis, part, g.ndim)]
+                   for start, end in zip([0, *ends], ends)))
 
 
 @function()
 def stack(tensors: Sequence, axis: int = 0) -> Tensor:
     """Tensors (or arrays) of one shape joined along a new axis."""
     tensors = list(tensors)
-    return apply(
-        "stack",
-        lambda *xs: np.stack(xs, axis),
-        tuple(tensors),
-        *(lambda g, y, *xs, i=i: g[at(axis, i, g.ndim)] for i in range(len(tensors))),
-    )
+    return apply("stack", lambda *xs: np.stack(xs, axis), tuple(tensors),
+                 *(lambda g, y, *xs, i=i: g[at(axis, i, g.ndim)] for i in range(len(tensors))))
