@@ -7,6 +7,7 @@ speed says how much it gains.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 
@@ -67,11 +68,25 @@ def rows(x):
 
 
 def sum_leading(g, n: int):
-    """The sum over the first n axes; of rows as a product, which is up to five times as fast."""
-    if g.ndim - n == 1:
-        g = rows(g)
-        return np.ones(len(g), g.dtype, like=g) @ g
-    return g.sum(axis=tuple(range(n)))
+    """The sum over the first n axes."""
+    if g.ndim == n:
+        return g.sum()
+    rest = g.shape[n:]
+    return sum_rows(g.reshape(math.prod(g.shape[:n]), math.prod(rest))).reshape(rest)
+
+
+def sum_rows(g):
+    """The sum over axis 0, as a product: up to five times as fast as g.sum(axis=0).
+
+    Of many rows first the sums of 256 at a time: a million float32 added up one by one would be
+    off by 1e-3 to 1e-2, so they are by 1e-6.
+    """
+    n = len(g)
+    if n <= 256:
+        return np.ones(n, g.dtype, like=g) @ g
+    whole = n - n % 256
+    blocks = np.ones(256, g.dtype, like=g) @ g[:whole].reshape(n // 256, 256, g.shape[1])
+    return sum_rows(blocks) + sum_rows(g[whole:])
 
 
 def spread(g, x, axis: Axis, keepdims: bool):
@@ -111,11 +126,22 @@ def add_at(g, key, shape: Sequence[int]):
     """Zeros of this shape with g added at [key]."""
     out = zeros(shape, g)
     parts = key if isinstance(key, tuple) else (key,)
-    if all(isinstance(k, (int, slice, type(None), type(...))) for k in parts):
+    parts = [np.asarray(k) if isinstance(k, list) else k for k in parts]
+    numbers = [k for k in parts if isinstance(k, np.ndarray) and k.dtype != bool and k.size]
+    if not numbers:
         out[key] = g  # takes no element twice
-    else:  # np.add.at is several times faster along one axis than along rows
+        return out
+    # np.add.at is several times faster along one axis than along several
+    n = len(parts)
+    if all(isinstance(k, (int, np.integer)) for k in parts if not isinstance(k, np.ndarray)) and (
+        len(numbers) == sum(isinstance(k, np.ndarray) for k in parts)
+    ):  # rows of the first n axes
+        lengths, width = shape[:n], math.prod(shape[n:])
+        rows = np.ravel_multi_index([k % m for k, m in zip(parts, lengths)], lengths)
+        places = rows[..., None] * width + np.arange(width)
+    else:
         places = np.arange(out.size).reshape(shape)[key]
-        np.add.at(out.reshape(-1), places.reshape(-1), g.reshape(-1))
+    np.add.at(out.reshape(-1), places.reshape(-1), g.reshape(-1))
     return out
 
 
@@ -123,7 +149,7 @@ def copied(key):
     """An index whose arrays and lists may change without changing this one."""
     if isinstance(key, tuple):
         return tuple(map(copied, key))
-    return key.copy() if isinstance(key, (np.ndarray, list)) else key
+    return copy.deepcopy(key) if isinstance(key, (np.ndarray, list)) else key
 
 
 # Powers
@@ -135,10 +161,11 @@ def power(a, b):
 
 
 def power_slope(a, b):
-    """b a^(b-1), the slope of a^b in a; 0 where both are 0, though 0^-1 is infinite."""
+    """b a^(b-1), the slope of a^b in a; 0 where b is 0, though 1 / a may be infinite."""
     if type(b) in (int, float):
         return b * (a if b == 2 else power(a, b - (b != 0)))
-    a = np.where((a == 0) & (b == 0), 1, a)
+    infinite = np.abs(a) < np.finfo(a.dtype).tiny  # 1 / a, or all but
+    a = np.where(infinite & (b == 0), 1, a)
     return b * a ** (b - a.dtype.type(1))
 
 

@@ -91,7 +91,7 @@ sin      = unary("sin",   np.sin,   lambda g, y, x: g * np.cos(x),   "The sine."
 cos      = unary("cos",   np.cos,   lambda g, y, x: -g * np.sin(x),  "The cosine.")
 tanh     = unary("tanh",  np.tanh,  lambda g, y, x: g * (1 - y * y), "The hyperbolic tangent.")
 abs      = unary("abs",   np.abs,   lambda g, y, x: g * np.sign(x),  "|x|; its slope at 0 is 0.")
-relu     = unary("relu",  lambda x: np.maximum(x, 0), lambda g, y, x: g * (y > 0),
+relu     = unary("relu",  lambda x: np.maximum(x, 0), lambda g, y, x: g * ~(y <= 0),
                  "max(x, 0); its slope at 0 is 0.")
 sigmoid  = unary("sigmoid", arrays.sigmoid, lambda g, y, x: g * (y * (1 - y)),
                  "1 / (1 + e^-x), without overflow.")
@@ -102,13 +102,14 @@ erf      = elementwise("erf", arrays.erf,
                        doc="The integral of 2 / sqrt(pi) e^-t^2 for t from 0 to x.")
 Tensor.__abs__ = abs
 
+# Of equal ones each gets half the gradient; where one is nan, both get all of it, as in PyTorch
 maximum  = function()(elementwise("maximum", np.maximum,
-                                  lambda g, y, a, b: g * ((a > b) + 0.5 * (a == b)),
-                                  lambda g, y, a, b: g * ((b > a) + 0.5 * (a == b)),
+                                  lambda g, y, a, b: g * (~(a < b) - 0.5 * (a == b)),
+                                  lambda g, y, a, b: g * (~(b < a) - 0.5 * (a == b)),
                                   doc="The larger of a and b; equal ones share the gradient."))
 minimum  = function()(elementwise("minimum", np.minimum,
-                                  lambda g, y, a, b: g * ((a < b) + 0.5 * (a == b)),
-                                  lambda g, y, a, b: g * ((b < a) + 0.5 * (a == b)),
+                                  lambda g, y, a, b: g * (~(a > b) - 0.5 * (a == b)),
+                                  lambda g, y, a, b: g * (~(b > a) - 0.5 * (a == b)),
                                   doc="The smaller of a and b; equal ones share the gradient."))
 
 
