@@ -174,6 +174,47 @@ def log_of_base(y, a, b):
     return np.log(np.where((a == 0) & (b >= 0), 1, a).astype(y.dtype))
 
 
+# Products
+
+
+def product_of_others(x, axis: Axis):
+    """For each x the product of all others over axis: those before it times those after."""
+    if not x.ndim:
+        return np.ones_like(x)
+    axes = axes_of("prod", axis, x.ndim)
+    order = [i for i in range(x.ndim) if i not in axes] + axes
+    moved = x.transpose(order)
+    rows = moved.reshape(*moved.shape[: x.ndim - len(axes)], math.prod(x.shape[i] for i in axes))
+    others = product_before(rows) * np.flip(product_before(np.flip(rows, -1)), -1)
+    return others.reshape(moved.shape).transpose(np.argsort(order).tolist())
+
+
+def product_before(x):
+    """The running product along the last axis, without x itself."""
+    return np.concatenate([np.ones_like(x[..., :1]), np.cumprod(x[..., :-1], axis=-1)], axis=-1)
+
+
+def cumprod_slope(g, y, x, axis: int):
+    """The gradient of x in y = cumprod(x), for zeros too.
+
+    That of x_i is (x_0 ... x_(i-1)) r_i, with r_i = g_i + x_(i+1) r_(i+1), a recurrence which is
+    solved for all i at once, 1, 2, 4, 8 ... steps at a time.
+    """
+    g, x = g.swapaxes(axis, -1), x.swapaxes(axis, -1)
+    n, step, r = x.shape[-1], 1, g
+    factor = shifted(x, 1)
+    while step < n:
+        r = r + factor * shifted(r, step)
+        factor = factor * shifted(factor, step)
+        step *= 2
+    return (product_before(x) * r).swapaxes(axis, -1)
+
+
+def shifted(x, n: int):
+    """x[n:] along the last axis, and zeros."""
+    return np.concatenate([x[..., n:], np.zeros_like(x[..., :n])], axis=-1)
+
+
 # Exponentials without overflow
 
 

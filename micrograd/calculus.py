@@ -9,7 +9,7 @@ import numpy as np
 
 from micrograd import engine
 from micrograd.arrays import describe
-from micrograd.engine import Tensor, recording, wrap
+from micrograd.engine import Tensor, apply, recording, wrap
 from micrograd.operations import stack
 from micrograd.protocol import data_of, first_gradient
 
@@ -60,10 +60,7 @@ def grad(output, inputs, gradient=None, create_graph=False):
         with recording(True):
             start = start if isinstance(start, Tensor) else wrap(start, "grad")
             gradients = engine.backpropagate(output, start, on_tensors=True)
-            results = [gradients.get(x) for x in wanted]
-            for i, g in enumerate(results):
-                if g is gradient or any(g is other for other in results[:i]):
-                    results[i] = g if g is None else g * 1  # no two share memory
+            results = [copied(gradients[x]) if x in gradients else None for x in wanted]
     else:
         gradients = engine.backpropagate(output, data_of(start))
         results = [
@@ -90,11 +87,19 @@ def jacobian(
     x = x if isinstance(x, Tensor) else Tensor(x)
     with recording(True):
         y = f(x)
-        units = np.eye(y.size, dtype=y.dtype)
-        rows = [grad(y, x, unit.reshape(y.shape), create_graph) for unit in units]
+        rows = []
+        for i in range(y.size):
+            unit = np.zeros(y.shape, y.dtype)
+            unit.flat[i] = 1
+            rows.append(grad(y, x, unit, create_graph))
         if not rows:
             return wrap(np.zeros(y.shape + x.shape, x.dtype), "grad")
         return stack(rows).reshape(y.shape + x.shape)
+
+
+def copied(g: Tensor) -> Tensor:
+    """g in memory of its own: a gradient may be the one given, another's, or a view of either."""
+    return apply("copy", lambda x: x.copy(), (g,), lambda u, y, x: u)
 
 
 def hessian(

@@ -47,6 +47,18 @@ def reflected(function: Callable) -> Callable:
     return lambda self, other: function(other, self)
 
 
+def rows_of(t: Protocol) -> Iterator:
+    """t[0], t[1] ..., out of halves of halves: the gradient of t[i] is as large as t, so that those
+    of all its rows would cost the square of it.
+    """
+    if len(t) <= 32:
+        yield from (t[i] for i in range(len(t)))
+    else:
+        middle = len(t) // 2
+        yield from rows_of(t[:middle])
+        yield from rows_of(t[middle:])
+
+
 def first_gradient(what: str, output: Protocol, gradient: object) -> Any:
     """The gradient that the way back from output starts from: a copy of the one given, or ones."""
     if gradient is None:
@@ -182,7 +194,7 @@ class Protocol:
     def __iter__(self) -> Iterator:
         if self.ndim == 0:
             raise TypeError("iteration over a 0-d Tensor")
-        return (self[i] for i in range(len(self)))
+        return rows_of(self)
 
     def __setitem__(self, key: object, value: object):
         raise TypeError(

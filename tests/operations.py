@@ -400,6 +400,12 @@ def add_reductions():
         row(f"cumsum({axis})", lambda x, axis=axis: x.cumsum(axis),
             cases=ones_of((2, 3), (3, 1), (0, 3), (2, 3, 2, 2)))  # fmt: skip
 
+    row("cumprod()", lambda x: x.cumprod(), lambda x: x.reshape(-1).cumprod(0), ONE, off_zero)
+    for domain in (off_zero, one_zero, two_zeros):
+        for axis in (0, 1, -1, -2):
+            row(f"cumprod({axis}), {domain.__name__}", lambda x, axis=axis: x.cumprod(axis),
+                cases=ones_of((2, 3), (3, 1), (5, 4), (2, 3, 2, 2)), domain=domain)  # fmt: skip
+
     for name, f in (("softmax", torch.softmax), ("log_softmax", torch.log_softmax)):
         row(f"{name}()", operator.methodcaller(name), lambda x, f=f: f(x, -1),
             ones_of((), (3,), (1,), (1, 3), (2, 3), (2, 3, 1), (2, 3, 2, 2), (0, 3)))  # fmt: skip

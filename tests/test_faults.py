@@ -15,7 +15,7 @@ import pytest
 import test_engine
 from operations import ROWS, check_against_pytorch, check_in_float32
 
-from micrograd import Tensor, arrays, engine, operations
+from micrograd import Tensor, arrays, calculus, engine, operations
 from micrograd.protocol import data_of
 
 # A fault must show as a wrong number, not as a warning that hides it
@@ -122,7 +122,7 @@ def test_a_fault_in_a_forward_function_is_caught(op, fault, monkeypatch):
 def test_the_table_uses_every_operation_of_the_engine():
     made = {
         call.args[0].value
-        for room in (engine, operations, sys.modules["micrograd.einsum"])
+        for room in (engine, operations, calculus, sys.modules["micrograd.einsum"])
         for call in ast.walk(ast.parse(inspect.getsource(room)))
         if isinstance(call, ast.Call)
         and getattr(call.func, "id", "") in ("apply", "operation", "elementwise", "unary")
