@@ -28,11 +28,14 @@ def describe(x: object) -> str:
 
 def floats(data: object) -> np.ndarray:
     """A copy of data as an array of floats; integers and bools become float64."""
+    if isinstance(data, np.ma.MaskedArray):
+        raise TypeError("Tensor: a masked array would lose its mask; take its data, or filled()")
     try:
         array = np.array(data)
     except ValueError as error:
         raise TypeError(f"Tensor: expected a rectangular array of numbers: {error}") from None
-    if array.dtype.kind in "iub":
+    large = array.dtype == object and all(isinstance(x, int) for x in array.flat)  # 2**70
+    if array.dtype.kind in "iub" or large:
         return array.astype(np.float64)
     if array.dtype.kind != "f":
         raise TypeError(f"Tensor: expected real numbers, got {describe(data)}")
@@ -289,4 +292,6 @@ def matmul_right(g, y, a, b, *_):
 def linear(x, weights, bias):
     """x @ weights + bias, the sum into the memory of the product."""
     y = matmul(x, weights)
-    return np.add(y, bias, out=y if y.dtype == bias.dtype else None)
+    if isinstance(y, np.generic) or isinstance(bias, float) or y.dtype != bias.dtype:
+        return y + bias
+    return np.add(y, bias, out=y)

@@ -9,9 +9,10 @@ import numpy as np
 
 from micrograd import engine
 from micrograd.arrays import describe
-from micrograd.engine import Tensor, apply, recording, wrap
+from micrograd.engine import Tensor, apply, wrap
 from micrograd.operations import stack
 from micrograd.protocol import data_of, first_gradient
+from micrograd.recording import recording
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -55,7 +56,7 @@ def grad(output, inputs, gradient=None, create_graph=False):
     for x in wanted:
         if not x.requires_grad:
             raise ValueError(f"grad: an input of shape {x.shape} has requires_grad=False")
-    start = first_gradient("grad", output, gradient)
+    start = first_gradient("grad: a gradient", output, gradient)
     if create_graph:
         with recording(True):
             start = start if isinstance(start, Tensor) else wrap(start, "grad")

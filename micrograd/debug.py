@@ -18,6 +18,7 @@ from micrograd.arrays import describe
 from micrograd.calculus import grad
 from micrograd.engine import Tensor
 from micrograd.protocol import data_of
+from micrograd.recording import recording
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -61,12 +62,14 @@ def gradcheck(
                 "give float64"
             )
     checked = [(i, x) for i, x in enumerate(operands) if x.requires_grad]
+    if not checked:
+        raise ValueError("gradcheck: no input requires a gradient, so there is nothing to check")
     given = [x.data for x in operands]
 
     def value() -> np.ndarray:
         return _result(f, operands).data.copy()
 
-    with engine.recording(True):  # f may itself compute gradients, also for the differences
+    with recording(True):  # f may itself compute gradients, also for the differences
         try:
             for x in operands:
                 x.data = x.data.copy()

@@ -21,39 +21,27 @@ from __future__ import annotations
 import itertools
 import operator
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from heapq import heappop, heappush
 
 import numpy as np
 
 from micrograd import arrays
-from micrograd.protocol import Protocol, constant, data_of, first_gradient, reflected
+from micrograd.protocol import ForeignError, Protocol, constant, data_of, first_gradient, reflected
+from micrograd.recording import recorded_for, recording
 
 __all__ = ["Tensor", "apply", "no_grad", "operation"]
 
 # The way there: a result remembers the operation it came out of
 
-_recording = ContextVar("recording", default=True)  # each thread and task has its own
 _next_age = itertools.count(0, -1).__next__  # the younger, the smaller: see `backpropagate`
 _one_at_a_time = threading.Lock()  # for threads that share leaves
 _new = object.__new__
 
 
-@contextmanager
-def recording(on: bool) -> Iterator[None]:
-    """Record operations, or don't, in this thread and until the end of the block."""
-    token = _recording.set(on)
-    try:
-        yield
-    finally:
-        _recording.reset(token)
-
-
-def no_grad():
-    """`with no_grad(): ...` or `@no_grad()`: what this thread computes there has no history."""
-    return recording(False)
+def no_grad(function: Callable | None = None):
+    """`with no_grad(): ...`, or `@no_grad` on a function: what is computed there has no history."""
+    return recording(False) if function is None else recording(False)(function)
 
 
 def apply(op: str, forward: Callable, operands: tuple, *derivatives: Callable) -> Tensor:
@@ -81,7 +69,10 @@ def operation(op: str, forward: Callable, *derivatives: Callable, doc: str = "")
         return record(op, forward, (x,), derivatives)
 
     def binary(a, b) -> Tensor:
-        return record(op, forward, (a, b), derivatives)
+        try:
+            return record(op, forward, (a, b), derivatives)
+        except ForeignError:  # an operator leaves it to the other's type
+            return NotImplemented
 
     function = unary if len(derivatives) == 1 else binary
     function.__name__ = function.__qualname__ = op
@@ -93,14 +84,14 @@ def record(op: str, forward: Callable, operands: tuple, derivatives: tuple) -> T
     """What `apply` does."""
     values, wanted = [], False
     for x in operands:
-        if isinstance(x, Tensor):
+        if isinstance(x, Tensor) and x.requires_grad:
             values.append(x._value)
-            wanted = wanted or x.requires_grad
+            wanted = True
         else:
             values.append(constant(op, x, operands))
     try:
         y = forward(*values)
-    except (ValueError, IndexError) as error:
+    except (TypeError, ValueError, IndexError) as error:
         shapes = " and ".join(str(np.shape(x)) for x in values)
         raise type(error)(f"{op} of shape {shapes}: {error}") from None
     if type(y) is tuple:
@@ -110,7 +101,7 @@ def record(op: str, forward: Callable, operands: tuple, derivatives: tuple) -> T
     out._value, out.requires_grad, out.label = y, False, ""
     out._grad = out._received = None
     out._op, out._operands = op, ()
-    if wanted and _recording.get():
+    if wanted and recorded_for.get():
         out.requires_grad, out._age = True, _next_age()
         out._operands, out._values = operands, tuple(values)
         out._forward, out._derivatives = forward, derivatives
@@ -197,11 +188,14 @@ class Tensor(Protocol):
         """
         if not self.requires_grad:
             raise RuntimeError("backward: this tensor requires no gradient; is it of no_grad()?")
-        gradients = backpropagate(self, first_gradient("backward", self, data_of(gradient)))
+        start = first_gradient("backward: a gradient", self, data_of(gradient))
+        gradients = backpropagate(self, start)
         with _one_at_a_time:
             for x, g in gradients.items():
                 if x._operands:
                     x._grad, x._received = None, g
+                elif g.shape != x._value.shape:
+                    raise RuntimeError(f"backward: a leaf of shape {g.shape} has {x.shape} now")
                 elif x._grad is None:
                     x._grad = x._received = np.asarray(g, x.dtype)
                 else:
@@ -255,6 +249,6 @@ def sum_to(g, x):
     if g.ndim > x.ndim:
         g = arrays.sum_leading(g, g.ndim - x.ndim)
     if g.shape != x.shape:
-        ones = tuple(i for i, n in enumerate(x.shape) if n == 1 != g.shape[i])
+        ones = tuple(i for i, (n, m) in enumerate(zip(x.shape, g.shape)) if n == 1 != m)
         g = g.sum(axis=ones, keepdims=True)
     return g if g.dtype == x.dtype else g.astype(x.dtype)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from micrograd import arrays
-from micrograd.arrays import Axis, at, axes_of, deviation, over, share, spread
+from micrograd.arrays import Axis, at, axes_of, describe, deviation, over, share, spread
 from micrograd.engine import Tensor, apply, operation
-from micrograd.protocol import CONSTANT, FUNCTIONS, RENAMED
+from micrograd.protocol import CONSTANT, FUNCTIONS, RENAMED, data_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -116,6 +116,8 @@ minimum  = function()(elementwise("minimum", np.minimum,
 @method()
 def leaky_relu(x, slope: float = 0.01) -> Tensor:
     """x where positive, slope * x elsewhere; its slope at 0 is the small one."""
+    if not isinstance(slope, (int, float, np.floating)):
+        raise TypeError(f"leaky_relu: slope is a number, got {describe(slope)}")
     return apply("leaky_relu", lambda x: np.where(x > 0, x, slope * x), (x,),
                  lambda g, y, x: np.where(x > 0, g, slope * g))
 
@@ -168,7 +170,10 @@ def astype(x, dtype: DTypeLike) -> Tensor:
 @function(x="a", y="b")
 def where(condition, a, b) -> Tensor:
     """a where condition holds, elsewhere b; the condition is an array of bools."""
-    condition = np.array(condition, bool)  # a copy: it may change before backward()
+    condition = np.asarray(data_of(condition))
+    if condition.dtype.kind not in "biuf":
+        raise TypeError(f"where: the condition is made of bools, got {describe(condition)}")
+    condition = condition.astype(bool)  # a copy: it may change before backward()
     return apply("where", lambda a, b: np.where(condition, a, b), (a, b),
                  lambda g, y, a, b: np.where(condition, g, 0),
                  lambda g, y, a, b: np.where(condition, 0, g))

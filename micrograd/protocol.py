@@ -5,20 +5,25 @@ answers to NumPy's functions, which operations.py enters in the tables below.
 from __future__ import annotations
 
 import inspect
+import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import takewhile
+from opcode import opmap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from micrograd.arrays import KINDS, describe
+from micrograd.recording import recorded_for
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
 
 FUNCTIONS: dict[Callable, Callable] = {}  # NumPy's function, and the operation it is for Tensors
 RENAMED: dict[Callable, dict[str, str]] = {}  # arguments that NumPy calls otherwise than we do
+OPERATORS = ("+", "-", "*", "/", "**", "@")
 CONSTANT: set[Callable] = set()  # what has no slope anywhere, and is computed on the arrays
 
 
@@ -27,19 +32,28 @@ def data_of(x: object) -> Any:
     return x.data if isinstance(x, Protocol) else x
 
 
+class ForeignError(TypeError):
+    """An operand of an operator that has arithmetic of its own, and is to have its turn."""
+
+
 def constant(op: str, x: object, operands: tuple) -> Any:
     """Let real numbers and arrays of them pass; anything else is no operand.
 
-    Arrays of integers take the dtype of the Tensors beside them: float32 stays float32.
+    Integers and bools become floats: those of the Tensors beside them, else float64.
     """
     if type(x) in (int, float, bool):
         return x
-    if (type(x) in KINDS or isinstance(x, np.generic)) and x.dtype.kind in "fiub":
-        dtypes = [y.dtype for y in operands if isinstance(y, Protocol)]
-        return x.astype(np.result_type(*dtypes)) if x.dtype.kind in "iu" and dtypes else x
-    raise TypeError(
-        f"{op}: expected a Tensor, a real number or an array of them, got {describe(x)}"
-    )
+    if isinstance(x, Protocol):
+        x = x._value
+    array = type(x) in KINDS or isinstance(x, np.generic)
+    if array and x.dtype.kind == "f":
+        return x
+    if array and x.dtype.kind in "iub":
+        dtypes = [y.dtype for y in operands if isinstance(y, Protocol) and y.dtype.kind == "f"]
+        return x.astype(np.result_type(*dtypes) if dtypes else np.float64)
+    own_arithmetic = hasattr(type(x), "__radd__") and type(x).__module__ != "builtins"
+    kind = ForeignError if op in OPERATORS and own_arithmetic and not array else TypeError
+    raise kind(f"{op}: expected a Tensor, a real number or an array of them, got {describe(x)}")
 
 
 def reflected(function: Callable) -> Callable:
@@ -63,11 +77,12 @@ def first_gradient(what: str, output: Protocol, gradient: object) -> Any:
     """The gradient that the way back from output starts from: a copy of the one given, or ones."""
     if gradient is None:
         return np.ones_like(output._value) if output.ndim else output.dtype.type(1)
-    if np.shape(gradient) != output.shape:
-        raise ValueError(
-            f"{what}: a gradient of shape {np.shape(gradient)} for a tensor of shape {output.shape}"
-        )
-    return gradient if isinstance(gradient, Protocol) else np.array(gradient, output.dtype)
+    copy = np.array(data_of(gradient))
+    if copy.shape != output.shape:
+        raise ValueError(f"{what} of shape {copy.shape} for a tensor of shape {output.shape}")
+    if copy.dtype.kind not in "fiub":
+        raise TypeError(f"{what} is made of real numbers, got {describe(gradient)}")
+    return gradient if isinstance(gradient, Protocol) else copy.astype(output.dtype, copy=False)
 
 
 class Protocol:
@@ -107,10 +122,10 @@ class Protocol:
 
     @grad.setter
     def grad(self, value: ArrayLike | None) -> None:
-        if value is not None and np.shape(value) != self.shape:
-            raise ValueError(f"grad of shape {np.shape(value)} for a tensor of shape {self.shape}")
-        if value is None or value is not self._grad:  # it is after t.grad += ...
-            self._grad = None if value is None else np.array(value, self.dtype)
+        if value is None:
+            self._grad = None
+        elif value is not self._grad:  # it is after t.grad += ...
+            self._grad = first_gradient("grad", self, data_of(value))
         self._received = self._grad
 
     @property
@@ -181,7 +196,35 @@ class Protocol:
         return self.data
 
     def __float__(self) -> float:
+        self._warn_of("float")
         return self.item()
+
+    def __int__(self) -> int:
+        self._warn_of("int")
+        return int(self.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
+    def _loses_gradient(self) -> bool:
+        """Whether a number or an array in its place would be without its gradient."""
+        return self.requires_grad and bool(recorded_for.get())
+
+    def _warn_of(self, conversion: str) -> None:
+        """Say so where a conversion, mostly by somebody who wants a number, loses the gradient."""
+        if not self._loses_gradient():
+            return
+        frame = sys._getframe(2)
+        if frame.f_code.co_code[frame.f_lasti] == opmap["STORE_SUBSCR"]:  # array[0] = t
+            raise TypeError(
+                "a Tensor cannot be written into an array, its gradient would be lost: collect "
+                "tensors in a list and use stack or concatenate, or assign t.data"
+            )
+        warnings.warn(
+            f"{conversion}(t) of a Tensor that requires a gradient gives a number without it: "
+            "t.item() says that this is meant",
+            stacklevel=3,
+        )
 
     def __bool__(self) -> bool:
         return bool(self.data)
@@ -257,10 +300,12 @@ class Protocol:
     # NumPy's functions
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
-        if self._operands:
+        if self._loses_gradient():
+            what = f"made by {self._op!r}" if self._op else "that requires a gradient"
             raise TypeError(
-                f"a Tensor made by {self._op!r} does not turn into an array by itself, its "
-                "gradient would be lost: take t.detach(), or t.data"
+                f"a Tensor {what} does not turn into an array by itself, its gradient would be "
+                "lost: take stack or concatenate to make one tensor of several; t.data, "
+                "t.detach() or no_grad() where no gradient is wanted"
             )
         array = np.asarray(self.data, dtype)
         return array.copy() if copy and array is self.data else array

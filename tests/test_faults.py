@@ -17,6 +17,7 @@ from operations import ROWS, check_against_pytorch, check_in_float32
 
 from micrograd import Tensor, arrays, calculus, engine, operations
 from micrograd.protocol import data_of
+from micrograd.recording import recorded_for
 
 # A fault must show as a wrong number, not as a warning that hides it
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -211,7 +212,7 @@ class SharedByAllThreads:
 
 @contextmanager
 def forgetful(on):
-    engine._recording.set(on)
+    recorded_for.set(on)
     yield
 
 
@@ -341,7 +342,7 @@ OTHER_FAULTS = {  # what is replaced where, by what, and the test that sees it
         lambda self, ufunc, method, *inputs: ufunc(*map(data_of, inputs)), from_numpy,
     ),
     "no_grad for all threads": (
-        engine, "_recording", SharedByAllThreads(),
+        engine, "recorded_for", SharedByAllThreads(),
         test_engine.test_no_grad_holds_for_its_own_thread_alone,
     ),
     "no_grad without end": (
@@ -362,7 +363,7 @@ def test_a_fault_in_what_the_operations_share_is_caught(name, monkeypatch):
         with pytest.raises(Exception):  # noqa: B017 (a fault may surface as any error)
             test()
     finally:
-        engine._recording.set(True)
+        recorded_for.set(True)
 
 
 @pytest.mark.usefixtures("no_collector")

@@ -1,0 +1,61 @@
+"""Whether operations are recorded. Each thread, and each task of asyncio, says so for itself."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Generator
+from contextvars import ContextVar
+from functools import wraps
+
+recorded_for = ContextVar("recorded_for", default=True)
+
+
+class recording:  # noqa: N801 (it is used like a function)
+    """Record operations, or don't, inside a `with` block or a decorated function."""
+
+    def __init__(self, on: bool):
+        self.on, self._tokens = on, []
+
+    def __enter__(self) -> None:
+        self._tokens.append(recorded_for.set(self.on))
+
+    def __exit__(self, *error: object) -> None:
+        recorded_for.reset(self._tokens.pop())
+
+    def __call__(self, function: Callable) -> Callable:
+        """The function, which runs inside; a generator function, each of whose steps does."""
+        if inspect.isasyncgenfunction(function):
+            raise TypeError(
+                f"no_grad: {function.__name__} is an asynchronous generator: take `with`"
+            )
+        if inspect.iscoroutinefunction(function):
+
+            async def inside(*args, **options):
+                with recording(self.on):
+                    return await function(*args, **options)
+
+        elif inspect.isgeneratorfunction(function):
+
+            def inside(*args, **options):
+                return self._stepwise(function(*args, **options))
+
+        else:
+
+            def inside(*args, **options):
+                with recording(self.on):
+                    return function(*args, **options)
+
+        return wraps(function)(inside)
+
+    def _stepwise(self, generator: Generator) -> Generator:
+        step, given = generator.send, None
+        while True:
+            try:
+                with recording(self.on):
+                    value = step(given)
+            except StopIteration as stop:
+                return stop.value
+            try:
+                step, given = generator.send, (yield value)
+            except BaseException as error:  # thrown in, or GeneratorExit: it is the generator's
+                step, given = generator.throw, error
