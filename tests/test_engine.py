@@ -16,7 +16,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from operations import (
+from table import (
     ROWS,
     assert_same,
     check_against_pytorch,

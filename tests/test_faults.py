@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import test_engine
-from operations import ROWS, check_against_pytorch, check_in_float32
+from table import ROWS, check_against_pytorch, check_in_float32
 
 from micrograd import Tensor, arrays, engine, operations
 from micrograd.protocol import data_of
