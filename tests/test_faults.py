@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import test_engine
+import test_protocol
 from table import ROWS, check_against_pytorch, check_in_float32
 
 from micrograd import Tensor, arrays, engine, operations
@@ -288,7 +289,7 @@ real_backward, real_init, real_sum = Tensor.backward, Tensor.__init__, Tensor.su
 twice = test_engine.test_backward_twice_doubles_leaves_and_only_leaves
 trunk = test_engine.test_two_losses_on_one_trunk_add_up_in_the_leaves_and_not_in_the_trunk
 shared = test_engine.test_no_gradient_shares_memory_with_another_or_with_the_callers
-from_numpy = test_engine.test_arrays_and_scalars_of_numpy_left_of_a_tensor_make_tensors
+from_numpy = test_protocol.test_arrays_and_scalars_of_numpy_left_of_a_tensor_make_tensors
 
 OTHER_FAULTS = {  # what is replaced where, by what, and the test that sees it
     "index: the gradient assigned, not added": (arrays, "add_at", assigning, table("x[")),
@@ -348,7 +349,7 @@ OTHER_FAULTS = {  # what is replaced where, by what, and the test that sees it
         engine, "recording", forgetful, test_engine.test_no_grad_ends_with_an_exception,
     ),
     "== hashes by value": (
-        Tensor, "__hash__", lambda self: 0, test_engine.test_hash_is_by_identity,
+        Tensor, "__hash__", lambda self: 0, test_protocol.test_hash_is_by_identity,
     ),
 }  # fmt: skip
 
