@@ -14,10 +14,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from hypothesis import HealthCheck, settings
 from torch.nn import functional
 
 import micrograd
 from micrograd import Tensor, grad
+
+# For what hypothesis draws
+search = settings(
+    deadline=None,
+    max_examples=50,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 
 # Comparison
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import test_engine
+import test_operations
 import test_protocol
 from table import ROWS, check_against_pytorch, check_in_float32
 
@@ -149,7 +150,7 @@ def table(start):
 
 
 def edge(name):
-    return lambda: test_engine.test_values_and_slopes_at_the_edges_of_a_domain(name)
+    return lambda: test_operations.test_values_and_slopes_at_the_edges_of_a_domain(name)
 
 
 def assigning(g, key, shape):
