@@ -13,12 +13,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import HealthCheck, settings
 from torch.nn import functional
 
 import micrograd
 from micrograd import Tensor, grad
+
+# Mistakes, as (a call, its error, what the message says)
+
+
+def raising(f):
+    """Pass the operands that almost every line below needs."""
+    return lambda: f(Tensor(np.ones((2, 3))), Tensor(np.ones(4)), Tensor(2.0))
+
+
+def mistakes(table):
+    """Run a test on every line of a table of mistakes."""
+    ids = [f"{i}-{message}" for i, (_, _, message) in enumerate(table)]
+    return pytest.mark.parametrize(("f", "error", "message"), table, ids=ids)
+
 
 # For what hypothesis draws
 search = settings(

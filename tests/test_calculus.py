@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from table import assert_same
+from table import assert_same, mistakes, raising
 
 from micrograd import Tensor, grad, hessian, jacobian, no_grad
 
@@ -170,3 +170,18 @@ def test_a_jacobian_with_its_graph_can_be_differentiated():
     assert_same(ours.data, torch.autograd.grad((theirs**2).sum(), u)[0], "gradient")
     float32 = jacobian(f, Tensor(x.astype(np.float32)))
     assert float32.dtype == np.float32
+
+
+ERRORS = [
+    (raising(lambda x, y, s: grad(x * 2, x, np.ones(3))), ValueError,
+     r"grad: a gradient of shape \(3,\) for a tensor of shape \(2, 3\)"),
+    (raising(lambda x, y, s: grad(1.0, x)), TypeError, "grad: expected a Tensor, got 1.0"),
+    (raising(lambda x, y, s: grad(x, [x, 1.0])), TypeError, "grad: expected a Tensor, got 1.0"),
+    (raising(lambda x, y, s: grad(x * 2, x.detach())), ValueError, "requires_grad=False"),
+]  # fmt: skip
+
+
+@mistakes(ERRORS)
+def test_a_mistake_raises_an_error_that_names_it(f, error, message):
+    with pytest.raises(error, match=message):
+        f()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from table import compare, search
+from table import compare, mistakes, raising, search
 
 from micrograd import einsum
 
@@ -36,3 +36,19 @@ def test_any_einsum(product):
         f"einsum({subscripts!r})",
         rng,
     )
+
+
+ERRORS = [
+    (raising(lambda x, y, s: einsum("ij,j->i", x)), ValueError, "is for 2 operands, got 1"),
+    (raising(lambda x, y, s: einsum("ijk->i", x)), ValueError, "'ijk' does not fit .* 2 axes"),
+    (raising(lambda x, y, s: einsum("i->i", x)), ValueError, "'i' does not fit .* 2 axes"),
+    (raising(lambda x, y, s: einsum("ii->i", x)), ValueError, "label 'i' of 'ii' .* several"),
+    (raising(lambda x, y, s: einsum("ij->k", x)), ValueError, "einsum"),
+    (raising(lambda x, y, s: einsum(x, [0, 1])), TypeError, "expected subscripts"),
+]  # fmt: skip
+
+
+@mistakes(ERRORS)
+def test_a_mistake_raises_an_error_that_names_it(f, error, message):
+    with pytest.raises(error, match=message):
+        f()

@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from table import assert_same, search
+from table import assert_same, mistakes, raising, search
 
 from micrograd import (
     Tensor,
@@ -26,7 +26,6 @@ from micrograd import (
     maximum,
     minimum,
     no_grad,
-    norm,
     stack,
     where,
 )
@@ -520,13 +519,7 @@ def test_a_step_of_gradient_descent_in_place():
     np.testing.assert_allclose(p.data, [0.8, 1.6], rtol=1e-15)
 
 
-# Errors, all of them: what was wrong, and where
-
-
-def raising(f):
-    """Pass the operands that almost every line below needs."""
-    return lambda: f(Tensor(np.ones((2, 3))), Tensor(np.ones(4)), Tensor(2.0))
-
+# Errors: what was wrong, and where
 
 ERRORS = [
     # construction
@@ -573,40 +566,6 @@ ERRORS = [
     (raising(lambda x, y, s: linear(x, y, s)), ValueError, r"linear of shape \(2, 3\) and \(4,\)"),
     (raising(lambda x, y, s: Tensor(np.ones((2, 2, 3))) @ x), ValueError,
      r"@ of shape \(2, 2, 3\) and \(2, 3\)"),
-    (raising(lambda x, y, s: x.reshape(4)), ValueError, r"reshape of shape \(2, 3\)"),
-    (raising(lambda x, y, s: x.transpose(0)), ValueError, r"transpose of shape \(2, 3\)"),
-    (raising(lambda x, y, s: x.transpose(0, 0)), ValueError, r"transpose of shape \(2, 3\)"),
-    (raising(lambda x, y, s: x.swapaxes(0, 2)), ValueError, r"swapaxes of shape \(2, 3\)"),
-    (raising(lambda x, y, s: x.broadcast_to(3, 2)), ValueError, r"broadcast_to of shape \(2, 3\)"),
-    (raising(lambda x, y, s: x.squeeze(0)), ValueError, r"squeeze of shape \(2, 3\)"),
-    (raising(lambda x, y, s: x.expand_dims(4)), ValueError, r"expand_dims of shape \(2, 3\)"),
-    (raising(lambda x, y, s: x[2]), IndexError, r"index of shape \(2, 3\)"),
-    (raising(lambda x, y, s: x[0, 0, 0]), IndexError, r"index of shape \(2, 3\)"),
-    (raising(lambda x, y, s: x[0.5]), IndexError, r"index of shape \(2, 3\)"),
-    (raising(lambda x, y, s: s[0]), IndexError, r"index of shape \(\)"),
-    *[
-        (raising(lambda x, y, s, name=name: getattr(x, name)(axis=2)), ValueError, name)
-        for name in ("sum", "mean", "max", "min", "var", "std", "prod", "cumsum", "softmax",
-                     "log_softmax", "logsumexp")
-    ],
-    (raising(lambda x, y, s: norm(x, axis=2)), ValueError, "norm"),
-    *[
-        (lambda name=name: getattr(Tensor(np.ones((0, 3))), name)(), ValueError,
-         rf"{name} of shape \(0, 3\)")
-        for name in ("max", "min")
-    ],
-    # options
-    (raising(lambda x, y, s: x.gelu("erf")), ValueError, "approximate is .* got 'erf'"),
-    (raising(lambda x, y, s: x.astype(int)), TypeError, "floating dtype, got int64"),
-    (raising(lambda x, y, s: norm(x, 1)), ValueError, r"ord=1 is for vectors.*\(2, 3\)"),
-    (raising(lambda x, y, s: norm(x, 1, (0, 1))), ValueError, "ord=1 is for vectors"),
-    (raising(lambda x, y, s: norm(y, 3)), ValueError, "norm: ord is None, 1, 2 or inf, got 3"),
-    (raising(lambda x, y, s: einsum("ij,j->i", x)), ValueError, "is for 2 operands, got 1"),
-    (raising(lambda x, y, s: einsum("ijk->i", x)), ValueError, "'ijk' does not fit .* 2 axes"),
-    (raising(lambda x, y, s: einsum("i->i", x)), ValueError, "'i' does not fit .* 2 axes"),
-    (raising(lambda x, y, s: einsum("ii->i", x)), ValueError, "label 'i' of 'ii' .* several"),
-    (raising(lambda x, y, s: einsum("ij->k", x)), ValueError, "einsum"),
-    (raising(lambda x, y, s: einsum(x, [0, 1])), TypeError, "expected subscripts"),
     # the graph
     (raising(lambda x, y, s: x.backward(np.ones(3))), ValueError,
      r"backward: a gradient of shape \(3,\) for a tensor of shape \(2, 3\)"),
@@ -617,50 +576,13 @@ ERRORS = [
     (raising(lambda x, y, s: no_grad()(lambda: x * 2)().backward()), RuntimeError, "no_grad"),
     (raising(lambda x, y, s: setattr(x, "grad", np.ones(3))), ValueError,
      r"grad of shape \(3,\) for a tensor of shape \(2, 3\)"),
-    (raising(lambda x, y, s: grad(x * 2, x, np.ones(3))), ValueError,
-     r"grad: a gradient of shape \(3,\) for a tensor of shape \(2, 3\)"),
-    (raising(lambda x, y, s: grad(1.0, x)), TypeError, "grad: expected a Tensor, got 1.0"),
-    (raising(lambda x, y, s: grad(x, [x, 1.0])), TypeError, "grad: expected a Tensor, got 1.0"),
-    (raising(lambda x, y, s: grad(x * 2, x.detach())), ValueError, "requires_grad=False"),
-    # the face
-    (raising(lambda x, y, s: x.item()), ValueError, r"one element, got shape \(2, 3\)"),
-    (raising(lambda x, y, s: float(x)), ValueError, "one element"),
-    (lambda: Tensor([]).item(), ValueError, r"got shape \(0,\)"),
-    (raising(lambda x, y, s: len(s)), TypeError, "0-d Tensor"),
-    (raising(lambda x, y, s: iter(s)), TypeError, "0-d Tensor"),
-    (raising(lambda x, y, s: bool(x)), ValueError, "ambiguous"),
-    (raising(lambda x, y, s: operator.setitem(x, 0, 1.0)), TypeError, "cannot be assigned"),
-    # NumPy's doors
-    (raising(lambda x, y, s: np.asarray(x * 2)), TypeError, r"made by '\*' does not turn into"),
-    (raising(lambda x, y, s: np.array([s * 2, s * 2])), TypeError, r"made by '\*'"),
-    (raising(lambda x, y, s: np.array([y * 2, y * 2])), TypeError, r"made by '\*'"),
-    (raising(lambda x, y, s: np.arctan(x)), TypeError, r"np\.arctan is not defined .* absolute"),
-    (raising(lambda x, y, s: np.median(x)), TypeError, r"np\.median is not defined"),
-    (raising(lambda x, y, s: np.linalg.inv(x)), TypeError, r"np\.linalg\.inv is not defined"),
-    (raising(lambda x, y, s: np.fft.fft(x)), TypeError, r"np\.fft\.fft is not defined"),
-    (raising(lambda x, y, s: np.floor_divide(x, 2)), TypeError, r"np\.floor_divide"),
-    (raising(lambda x, y, s: np.add.reduce(x)), TypeError, r"np\.add\.reduce is not defined"),
-    (raising(lambda x, y, s: np.multiply.outer(x, y)), TypeError, r"np\.multiply\.outer"),
-    (raising(lambda x, y, s: np.add.at(x, 0, 1)), TypeError, r"np\.add\.at"),
-    (raising(lambda x, y, s: np.exp(x, dtype=float)), TypeError, r"np\.exp with dtype"),
-    (raising(lambda x, y, s: np.exp(x, where=np.ones(3, bool))), TypeError, r"np\.exp with where"),
-    (raising(lambda x, y, s: np.exp(x, out=np.ones((2, 3)))), TypeError, r"np\.exp: .* written"),
-    (raising(lambda x, y, s: np.add(np.ones((2, 3)), 1, out=x)), TypeError, r"np\.add"),
-    (raising(lambda x, y, s: operator.iadd(np.ones((2, 3)), x)), TypeError, "array = array"),
-    (raising(lambda x, y, s: operator.imatmul(np.ones((2, 2)), x)), TypeError, "np.matmul"),
-    (raising(lambda x, y, s: operator.setitem(np.ones((2, 3)), 0, x[0])), TypeError, "'index'"),
-    (raising(lambda x, y, s: np.sum(x, dtype=int)), TypeError, "dtype"),
-    (raising(lambda x, y, s: np.sum(x, out=np.ones(()))), TypeError, "out"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("f", "error", "message"), ERRORS, ids=[f"{i}-{e[2]}" for i, e in enumerate(ERRORS)]
-)
+@mistakes(ERRORS)
 def test_a_mistake_raises_an_error_that_names_it(f, error, message):
-    with pytest.raises(error, match=message) as raised:
+    with pytest.raises(error, match=message):
         f()
-    assert raised.type is error or issubclass(raised.type, error)
 
 
 # Random graphs

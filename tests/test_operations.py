@@ -16,10 +16,12 @@ from table import (
     check_against_pytorch,
     check_in_float32,
     compare,
+    mistakes,
     normal,
     off_zero,
     over_axes,
     positive,
+    raising,
     search,
     torch_dot,
     torch_index,
@@ -381,3 +383,42 @@ def test_matmul_and_dot_of_any_two_shapes_that_fit(shapes):
     arrays = [rng.normal(size=s) for s in shapes.input_shapes]
     compare(operator.matmul, operator.matmul, arrays, "@", rng)
     compare(dot, torch_dot, arrays, "dot", rng)
+
+
+# Errors: what was wrong, and where
+
+ERRORS = [
+    (raising(lambda x, y, s: x.reshape(4)), ValueError, r"reshape of shape \(2, 3\)"),
+    (raising(lambda x, y, s: x.transpose(0)), ValueError, r"transpose of shape \(2, 3\)"),
+    (raising(lambda x, y, s: x.transpose(0, 0)), ValueError, r"transpose of shape \(2, 3\)"),
+    (raising(lambda x, y, s: x.swapaxes(0, 2)), ValueError, r"swapaxes of shape \(2, 3\)"),
+    (raising(lambda x, y, s: x.broadcast_to(3, 2)), ValueError, r"broadcast_to of shape \(2, 3\)"),
+    (raising(lambda x, y, s: x.squeeze(0)), ValueError, r"squeeze of shape \(2, 3\)"),
+    (raising(lambda x, y, s: x.expand_dims(4)), ValueError, r"expand_dims of shape \(2, 3\)"),
+    (raising(lambda x, y, s: x[2]), IndexError, r"index of shape \(2, 3\)"),
+    (raising(lambda x, y, s: x[0, 0, 0]), IndexError, r"index of shape \(2, 3\)"),
+    (raising(lambda x, y, s: x[0.5]), IndexError, r"index of shape \(2, 3\)"),
+    (raising(lambda x, y, s: s[0]), IndexError, r"index of shape \(\)"),
+    *[
+        (raising(lambda x, y, s, name=name: getattr(x, name)(axis=2)), ValueError, name)
+        for name in ("sum", "mean", "max", "min", "var", "std", "prod", "cumsum", "softmax",
+                     "log_softmax", "logsumexp")
+    ],
+    (raising(lambda x, y, s: norm(x, axis=2)), ValueError, "norm"),
+    *[
+        (lambda name=name: getattr(Tensor(np.ones((0, 3))), name)(), ValueError,
+         rf"{name} of shape \(0, 3\)")
+        for name in ("max", "min")
+    ],
+    (raising(lambda x, y, s: x.gelu("erf")), ValueError, "approximate is .* got 'erf'"),
+    (raising(lambda x, y, s: x.astype(int)), TypeError, "floating dtype, got int64"),
+    (raising(lambda x, y, s: norm(x, 1)), ValueError, r"ord=1 is for vectors.*\(2, 3\)"),
+    (raising(lambda x, y, s: norm(x, 1, (0, 1))), ValueError, "ord=1 is for vectors"),
+    (raising(lambda x, y, s: norm(y, 3)), ValueError, "norm: ord is None, 1, 2 or inf, got 3"),
+]  # fmt: skip
+
+
+@mistakes(ERRORS)
+def test_a_mistake_raises_an_error_that_names_it(f, error, message):
+    with pytest.raises(error, match=message):
+        f()

@@ -7,7 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
-from table import assert_same, positive
+from table import assert_same, mistakes, positive, raising
 
 import micrograd
 from micrograd import Tensor, grad, maximum, no_grad, norm
@@ -383,3 +383,44 @@ def test_what_has_no_slope_is_computed_on_the_arrays():
         assert type(result) is np.ndarray
         np.testing.assert_array_equal(result, f(x.data))
     assert (np.shape(x), np.ndim(x), np.size(x)) == ((4,), 1, 4)
+
+
+# Errors: what was wrong, and where
+
+ERRORS = [
+    # the face
+    (raising(lambda x, y, s: x.item()), ValueError, r"one element, got shape \(2, 3\)"),
+    (raising(lambda x, y, s: float(x)), ValueError, "one element"),
+    (lambda: Tensor([]).item(), ValueError, r"got shape \(0,\)"),
+    (raising(lambda x, y, s: len(s)), TypeError, "0-d Tensor"),
+    (raising(lambda x, y, s: iter(s)), TypeError, "0-d Tensor"),
+    (raising(lambda x, y, s: bool(x)), ValueError, "ambiguous"),
+    (raising(lambda x, y, s: operator.setitem(x, 0, 1.0)), TypeError, "cannot be assigned"),
+    # NumPy's doors
+    (raising(lambda x, y, s: np.asarray(x * 2)), TypeError, r"made by '\*' does not turn into"),
+    (raising(lambda x, y, s: np.array([s * 2, s * 2])), TypeError, r"made by '\*'"),
+    (raising(lambda x, y, s: np.array([y * 2, y * 2])), TypeError, r"made by '\*'"),
+    (raising(lambda x, y, s: np.arctan(x)), TypeError, r"np\.arctan is not defined .* absolute"),
+    (raising(lambda x, y, s: np.median(x)), TypeError, r"np\.median is not defined"),
+    (raising(lambda x, y, s: np.linalg.inv(x)), TypeError, r"np\.linalg\.inv is not defined"),
+    (raising(lambda x, y, s: np.fft.fft(x)), TypeError, r"np\.fft\.fft is not defined"),
+    (raising(lambda x, y, s: np.floor_divide(x, 2)), TypeError, r"np\.floor_divide"),
+    (raising(lambda x, y, s: np.add.reduce(x)), TypeError, r"np\.add\.reduce is not defined"),
+    (raising(lambda x, y, s: np.multiply.outer(x, y)), TypeError, r"np\.multiply\.outer"),
+    (raising(lambda x, y, s: np.add.at(x, 0, 1)), TypeError, r"np\.add\.at"),
+    (raising(lambda x, y, s: np.exp(x, dtype=float)), TypeError, r"np\.exp with dtype"),
+    (raising(lambda x, y, s: np.exp(x, where=np.ones(3, bool))), TypeError, r"np\.exp with where"),
+    (raising(lambda x, y, s: np.exp(x, out=np.ones((2, 3)))), TypeError, r"np\.exp: .* written"),
+    (raising(lambda x, y, s: np.add(np.ones((2, 3)), 1, out=x)), TypeError, r"np\.add"),
+    (raising(lambda x, y, s: operator.iadd(np.ones((2, 3)), x)), TypeError, "array = array"),
+    (raising(lambda x, y, s: operator.imatmul(np.ones((2, 2)), x)), TypeError, "np.matmul"),
+    (raising(lambda x, y, s: operator.setitem(np.ones((2, 3)), 0, x[0])), TypeError, "'index'"),
+    (raising(lambda x, y, s: np.sum(x, dtype=int)), TypeError, "dtype"),
+    (raising(lambda x, y, s: np.sum(x, out=np.ones(()))), TypeError, "out"),
+]  # fmt: skip
+
+
+@mistakes(ERRORS)
+def test_a_mistake_raises_an_error_that_names_it(f, error, message):
+    with pytest.raises(error, match=message):
+        f()
