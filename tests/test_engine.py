@@ -144,7 +144,7 @@ def test_a_chain_of_100_000_operations_runs_backward_and_dies():
     y = x
     for _ in range(50_000):
         y = (y + 1e-5) * 1.00001
-    middle = weakref.ref(y._prev[0])
+    middle = weakref.ref(y.operands[0])
     y.backward()
     assert x.grad == pytest.approx(1.00001**50_000, rel=1e-9)
     del y
@@ -318,7 +318,7 @@ def everything_behind(*tensors):
         t = todo.pop()
         if all(t is not seen for seen in found):
             found.append(t)
-            todo += t._prev
+            todo += [x for x in t.operands if isinstance(x, Tensor)]
     return found
 
 
@@ -388,7 +388,7 @@ def test_operations_on_constants_alone_have_no_history():
     for y in (fixed * 2, maximum(np.ones(2), 0.0), fixed[0], fixed.exp().sum()):
         assert type(y) is Tensor
         assert not y.requires_grad
-        assert y._prev == ()
+        assert y.is_leaf
 
 
 # no_grad
@@ -469,7 +469,7 @@ def test_detach_shares_the_memory_and_drops_the_history():
     d = y.detach()
     assert np.shares_memory(d.data, y.data)
     assert not d.requires_grad
-    assert d._prev == ()
+    assert d.is_leaf
     (x * d).backward()
     assert x.grad.tolist() == [2.0, 4.0]
 
@@ -496,18 +496,30 @@ def test_the_classic_example():
     assert f"{b.grad:.4f}" == "645.5773"
 
 
-def test_the_graph_can_be_walked_by_prev_and_op():
+def test_the_graph_can_be_walked_by_op_and_operands():
     x, w = Tensor([1.0, 2.0], label="x"), Tensor([3.0, 4.0])
     array = np.ones(2)
     h = x * w
     y = h + array
     z = (y**2).sum()
-    assert (z._op, y._op, h._op, x._op) == ("sum", "+", "*", "")
+    assert (z.op, y.op, h.op, x.op) == ("sum", "+", "*", "")
+    assert h.operands == (x, w)
+    assert y.operands[0] is h
+    assert y.operands[1] is array
+    assert x.operands == ()
+    assert (x.is_leaf, h.is_leaf, z.is_leaf) == (True, False, False)
+    assert (x - x).operands == (x, x)
+    assert z.operands[0].operands == (y, 2)
+
+
+def test_prev_has_the_operands_that_are_tensors():
+    x, w = Tensor([1.0, 2.0]), Tensor([3.0, 4.0])
+    h = x * w
+    y = h + np.ones(2)
     assert h._prev == (x, w)
     assert y._prev == (h,)
     assert x._prev == ()
     assert (x - x)._prev == (x, x)
-    assert z._prev[0]._prev[0] is y
 
 
 def test_a_step_of_gradient_descent_in_place():

@@ -24,7 +24,7 @@ from micrograd.protocol import data_of
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 real_record = engine.record
-no_collector = test_engine.no_collector
+no_collector, everything_behind = test_engine.no_collector, test_engine.everything_behind
 
 
 def is_caught(rows, check):
@@ -235,12 +235,7 @@ def every_path(output, start, on_tensors=False):
 
 def adding_everywhere(self, gradient=None):
     """Adds to the gradients of intermediates too, as to those of leaves."""
-    todo, seen = [self], []
-    while todo:
-        t = todo.pop()
-        if all(t is not s for s in seen):
-            seen.append(t)
-            todo += t._prev
+    seen = everything_behind(self)
     before = [t.grad.copy() for t in seen]
     real_backward(self, gradient)
     for t, g in zip(seen, before):
@@ -256,11 +251,8 @@ def spreading_stale_gradients(self, gradient=None):
 
 def overwriting(self, gradient=None):
     """Forgets what the leaves had."""
-    todo = [self]
-    while todo:
-        t = todo.pop()
+    for t in everything_behind(self):
         t.grad = None
-        todo += t._prev
     real_backward(self, gradient)
 
 

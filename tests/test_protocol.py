@@ -236,7 +236,7 @@ def test_arrays_and_scalars_of_numpy_left_of_a_tensor_make_tensors():
     assert_same(t.grad, a.T @ np.ones((2, 2)), "array @ tensor")
     t += a
     assert type(t) is Tensor
-    assert t._op == "+"
+    assert t.op == "+"
     assert (a < t).dtype == bool
 
 
