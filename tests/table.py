@@ -731,3 +731,5 @@ add_reductions()
 add_shapes()
 add_indices()
 add_several()
+
+by_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from table import (
-    ROWS,
     assert_same,
+    by_row,
     check_against_pytorch,
     check_in_float32,
     compare,
@@ -34,9 +34,6 @@ pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
 
 # The table
-
-
-by_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 
 
 @by_row
