@@ -256,7 +256,7 @@ _erf = np.frompyfunc(math.erf, 1, 1)
 
 def erf(x):
     """The error function, which NumPy lacks: element by element, by Python's `math`."""
-    return _erf(x).astype(x.dtype) if x.ndim else x.dtype.type(_erf(x))
+    return _erf(x[None]).astype(x.dtype)[0]  # of a number, _erf would give a Python float
 
 
 # Matrix products

@@ -77,12 +77,12 @@ def first_gradient(what: str, output: Protocol, gradient: object) -> Any:
     """The gradient that the way back from output starts from: a copy of the one given, or ones."""
     if gradient is None:
         return np.ones_like(output._value) if output.ndim else output.dtype.type(1)
-    copy = np.array(data_of(gradient))
-    if copy.shape != output.shape:
-        raise ValueError(f"{what} of shape {copy.shape} for a tensor of shape {output.shape}")
-    if copy.dtype.kind not in "fiub":
+    given = gradient if isinstance(gradient, Protocol) else np.array(gradient)
+    if given.shape != output.shape:
+        raise ValueError(f"{what} of shape {given.shape} for a tensor of shape {output.shape}")
+    if given.dtype.kind not in "fiub":
         raise TypeError(f"{what} is made of real numbers, got {describe(gradient)}")
-    return gradient if isinstance(gradient, Protocol) else copy.astype(output.dtype, copy=False)
+    return given if given is gradient else given.astype(output.dtype, copy=False)
 
 
 class Protocol:

@@ -1,36 +1,20 @@
-"""Tests of the engine: every operation against PyTorch, and what the graph promises around them."""
+"""Tests of the graph and the way back: what leaves and others get, and when a graph dies."""
 
-import copy
 import gc
 import itertools
 import math
 import operator
-import pickle
 import threading
 import tracemalloc
 import weakref
 
-import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from operations import (
-    ROWS,
-    assert_same,
-    check_against_pytorch,
-    check_in_float32,
-    compare,
-    normal,
-    off_zero,
-    over_axes,
-    positive,
-    torch_dot,
-    torch_index,
-)
+from table import assert_same, mistakes, raising, search
 
-import micrograd
 from micrograd import (
     Tensor,
     concatenate,
@@ -38,107 +22,16 @@ from micrograd import (
     einsum,
     engine,
     grad,
-    hessian,
-    jacobian,
     linear,
     maximum,
     minimum,
     no_grad,
-    norm,
     stack,
     where,
 )
-from micrograd.protocol import FUNCTIONS, data_of
 
 # No operation may warn of an overflow or a division where its result is fine
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
-by_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-search = settings(
-    deadline=None,
-    max_examples=50,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-
-
-# The table
-
-
-@by_row
-def test_values_gradients_and_second_gradients_are_those_of_pytorch(row):
-    check_against_pytorch(row)
-
-
-@by_row
-def test_float32_stays_float32_and_agrees_with_float64(row):
-    check_in_float32(row)
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs", "complaint"),
-    [
-        (np.ones((3, 1)), np.ones(3), "shape"),
-        (np.ones(3, np.float32), np.ones(3), "dtype"),
-        (np.float64(1), np.ones(()), "not an array"),
-        (np.ones(3), np.ones(3) + 1e-8, "tolerance"),
-        (np.full(3, np.nan), np.full(3, np.nan), "nan"),
-    ],
-)
-def test_the_comparison_itself_refuses(ours, theirs, complaint):
-    with pytest.raises(AssertionError, match=complaint):
-        assert_same(ours, theirs, "here")
-
-
-MIXED = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "/": operator.truediv,
-    "**": operator.pow,
-    "@": (operator.matmul, lambda a, b: a.double() @ b.double()),
-    "maximum": (maximum, torch.maximum),
-    "where": (
-        lambda a, b: where(np.eye(3) > 0, a, b),
-        lambda a, b: torch.where(torch.eye(3) > 0, a, b),
-    ),
-    "concatenate": (lambda *xs: concatenate(xs), lambda *xs: torch.cat(xs)),
-    "several uses": lambda a, b: (a + b.sum(0)) * b[0] + a.T,
-}
-
-
-@pytest.mark.parametrize(
-    ("name", "shape"),
-    [(name, (3, 3)) for name in MIXED] + [(name, ()) for name in (*"+-*/", "**", "maximum")],
-)
-def test_each_gradient_has_the_dtype_of_its_tensor_when_precisions_mix(name, shape):
-    ours, theirs = MIXED[name] if isinstance(MIXED[name], tuple) else (MIXED[name],) * 2
-    rng = np.random.default_rng(0)
-    for dtypes in itertools.permutations((np.float32, np.float64)):
-        arrays = [np.asarray(positive(rng, shape), dtype) for dtype in dtypes]
-        x = [Tensor(a) for a in arrays]
-        x_torch = [torch.tensor(a, requires_grad=True) for a in arrays]
-        y, y_torch = ours(*x), theirs(*x_torch)
-        if shape:  # PyTorch lets a 0-d float64 give way, NumPy doesn't
-            assert_same(y.data, y_torch, f"{name} of {dtypes}", 1e-12)
-        assert y.dtype == np.float64
-        g = rng.normal(size=y.shape)
-        y.backward(g)
-        expected = torch.autograd.grad(y_torch, x_torch, torch.tensor(g).to(y_torch.dtype))
-        for xk, e in zip(x, expected):
-            assert_same(xk.grad, e, f"{name} of {dtypes}", 1e-6)
-        for create_graph in (False, True):
-            for gk, e in zip(grad(y, x, g, create_graph), expected):
-                assert_same(gk.data, e, f"{name} of {dtypes}, grad({create_graph=})", 1e-6)
-
-
-@pytest.mark.parametrize("base", [np.int8(3), np.array([2, 3], np.int8), np.float16(3)])
-def test_a_narrow_constant_does_not_make_a_gradient_less_exact(base):
-    x = Tensor(np.array([1.5, -0.5]))
-    y = base**x
-    y.backward()
-    wide = np.asarray(base, np.float64)
-    np.testing.assert_allclose(x.grad, np.log(wide) * wide**x.data, rtol=1e-14)
 
 
 # Backward
@@ -251,7 +144,7 @@ def test_a_chain_of_100_000_operations_runs_backward_and_dies():
     y = x
     for _ in range(50_000):
         y = (y + 1e-5) * 1.00001
-    middle = weakref.ref(y._prev[0])
+    middle = weakref.ref(y.operands[0])
     y.backward()
     assert x.grad == pytest.approx(1.00001**50_000, rel=1e-9)
     del y
@@ -353,7 +246,7 @@ def test_memory_does_not_grow_in_a_training_loop_and_no_garbage_is_left_to_colle
 
 def test_data_are_copied_at_construction():
     array = np.ones(3)
-    for data in (array, Tensor(array)):
+    for data in (array, Tensor(array, requires_grad=False)):
         x = Tensor(data)
         x.data += 1
         assert array.tolist() == [1.0, 1.0, 1.0]
@@ -425,7 +318,7 @@ def everything_behind(*tensors):
         t = todo.pop()
         if all(t is not seen for seen in found):
             found.append(t)
-            todo += t._prev
+            todo += [x for x in t.operands if isinstance(x, Tensor)]
     return found
 
 
@@ -495,7 +388,7 @@ def test_operations_on_constants_alone_have_no_history():
     for y in (fixed * 2, maximum(np.ones(2), 0.0), fixed[0], fixed.exp().sum()):
         assert type(y) is Tensor
         assert not y.requires_grad
-        assert y._prev == ()
+        assert y.is_leaf
 
 
 # no_grad
@@ -570,321 +463,15 @@ def test_a_graph_recorded_before_runs_backward_under_no_grad():
     assert second.data.tolist() == [2.0, 2.0]
 
 
-# Copies
-
-
-def duplicate(t):
-    return pickle.loads(pickle.dumps(t))
-
-
-@pytest.mark.parametrize("copied", [duplicate, copy.deepcopy])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_leaf_pickles_and_deepcopies_whole(copied, dtype):
-    x = Tensor(np.array([[1, 2], [3, 4]], dtype), requires_grad=False, label="weights")
-    for t in (x, Tensor(np.array(2, dtype), label="w"), Tensor(np.zeros((0, 3), dtype))):
-        if t.requires_grad:
-            (t * 3).backward()
-        twin = copied(t)
-        assert_same(twin.data, t.data, "data")
-        assert_same(twin.grad, t.grad, "grad")
-        assert (twin.label, twin.requires_grad) == (t.label, t.requires_grad)
-        assert not np.shares_memory(twin.data, t.data)
-        assert not np.shares_memory(twin.grad, t.grad)
-        if t.requires_grad:
-            before = t.grad.copy()
-            (twin * 2).backward()
-            assert np.array_equal(twin.grad, before + 2)
-            assert np.array_equal(t.grad, before)
-
-
-def test_a_shallow_copy_shares_the_data_and_not_the_gradient():
-    x = Tensor([1.0])
-    (x * 3).backward()
-    twin = copy.copy(x)
-    (twin * 2).backward()
-    assert np.shares_memory(twin.data, x.data)
-    assert (twin.grad.tolist(), x.grad.tolist()) == ([5.0], [3.0])
-
-
-@pytest.mark.parametrize("copied", [duplicate, copy.deepcopy])
-def test_one_leaf_in_two_places_is_still_one_after_a_copy(copied):
-    x = Tensor([1.0])
-    a, b = copied([x, x])
-    assert a is b
-
-
-@pytest.mark.parametrize("copied", [duplicate, copy.deepcopy, copy.copy])
-def test_a_tensor_with_history_refuses_to_be_copied(copied):
-    y = Tensor([1.0]) * 2
-    with pytest.raises(TypeError, match=r"made by '\*' cannot be copied or pickled"):
-        copied(y)
-    assert copied(y.detach()).data.tolist() == [2.0]
-
-
-# The face of a Tensor
-
-
-def test_what_a_tensor_tells_about_itself():
-    x = Tensor(np.arange(6.0).reshape(2, 3), label="x")
-    assert (x.shape, x.ndim, x.size, x.numel(), len(x)) == ((2, 3), 2, 6, 6, 2)
-    assert x.dtype == np.float64
-    assert x.label == "x"
-    assert Tensor(1.0).label == ""
-    assert x.T.shape == (3, 2)
-    assert x.numpy() is x.data
-    assert x.requires_grad
-    assert not Tensor(1.0, requires_grad=False).requires_grad
-
-
-def test_item_and_float_are_python_floats():
-    for shape in ((), (1,), (1, 1)):
-        x = Tensor(np.full(shape, 2.5, np.float32))
-        assert type(x.item()) is float
-        assert type(float(x)) is float
-        assert x.item() == float(x) == 2.5
-    assert bool(Tensor(2.0))
-    assert not bool(Tensor(0.0))
-
-
-def test_iteration_gives_rows_with_history():
-    x = Tensor([[1.0, 2.0], [3.0, 4.0]])
-    first, second = x
-    (first * 10 + second).backward()
-    assert x.grad.tolist() == [[10.0, 10.0], [1.0, 1.0]]
-    a, b = first
-    assert (a.item(), b.item()) == (1.0, 2.0)
-
-
 def test_detach_shares_the_memory_and_drops_the_history():
     x = Tensor([1.0, 2.0])
     y = x * 2
     d = y.detach()
     assert np.shares_memory(d.data, y.data)
     assert not d.requires_grad
-    assert d._prev == ()
+    assert d.is_leaf
     (x * d).backward()
     assert x.grad.tolist() == [2.0, 4.0]
-
-
-@pytest.mark.parametrize(
-    "compare", [operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne]
-)
-def test_comparisons_give_arrays_of_bools(compare):
-    a, b = np.array([1.0, 2.0, 3.0]), np.array([3.0, 2.0, 1.0])
-    expected = compare(a, b)
-    for left, right in ((Tensor(a), Tensor(b)), (Tensor(a), b), (a, Tensor(b))):
-        assert_same(compare(left, right), expected, compare.__name__)
-    assert_same(compare(Tensor(a), 2), compare(a, 2), compare.__name__)
-    assert_same(compare(2, Tensor(a)), compare(2, a), compare.__name__)
-    with_history = Tensor(a) * 1
-    assert_same(compare(b, with_history), compare(b, a), compare.__name__)
-
-
-def test_argmax_and_argmin_are_numpys():
-    a = np.array([[1.0, 5.0, 2.0], [7.0, 0.0, 7.0]])
-    for name in ("argmax", "argmin"):
-        ours, numpys = getattr(Tensor(a), name), getattr(a, name)
-        assert ours() == numpys()
-        assert isinstance(ours(), np.integer)
-        for axis, keepdims in itertools.product((0, 1, -1), (False, True)):
-            expected = numpys(axis, keepdims=keepdims)
-            assert_same(ours(axis, keepdims), expected, name)
-            assert_same(getattr(np, name)(Tensor(a) * 1, axis=axis), numpys(axis), name)
-
-
-def test_hash_is_by_identity():
-    a, b = Tensor([1.0, 2.0]), Tensor([1.0, 2.0])
-    names = {a: "a", b: "b"}
-    assert (names[a], names[b]) == ("a", "b")
-    assert len({a, b, a}) == 2
-    assert hash(a) != hash(b)
-
-
-def test_repr_shows_value_shape_and_gradient():
-    x = Tensor([1.0, 2.5])
-    (x * 2).backward()
-    assert repr(x) == "Tensor(value=[1. , 2.5], shape=(2,), grad=[2., 2.])"
-    assert repr(Tensor(3.0)) == "Tensor(value=3., shape=(), grad=0.)"
-    assert repr(Tensor(np.zeros((0, 3)))) == "Tensor(value=[], shape=(0, 3), grad=[])"
-
-
-@pytest.mark.parametrize("shape", [(100_000,), (1000, 1000), (50, 50, 50)])
-def test_repr_of_a_large_tensor_is_short(shape):
-    text = repr(Tensor(np.ones(shape)))
-    assert text.startswith("Tensor(value=[")
-    assert f"shape={shape}" in text
-    assert len(text) < 1000
-
-
-@pytest.mark.parametrize(
-    ("data", "dtype"),
-    [
-        (1, np.float64),
-        (1.5, np.float64),
-        (True, np.float64),
-        ([1, 2], np.float64),
-        ([[1.0, 2], [3, 4]], np.float64),
-        ((1, 2), np.float64),
-        ([], np.float64),
-        (range(3), np.float64),
-        (np.arange(3), np.float64),
-        (np.array([1, 2], np.int8), np.float64),
-        (np.array([True]), np.float64),
-        (np.uint8(3), np.float64),
-        (np.float32(3), np.float32),
-        ([np.float32(3)], np.float32),
-        (np.ones(2, np.float16), np.float16),
-        (np.ones(2, np.float32), np.float32),
-        (np.ones(2, np.float64), np.float64),
-        (Tensor(np.ones(2, np.float32)), np.float32),
-    ],
-)
-def test_floating_arrays_keep_their_dtype_and_all_else_becomes_float64(data, dtype):
-    x = Tensor(data)
-    assert type(x.data) is np.ndarray
-    assert x.dtype == dtype
-    assert x.grad.dtype == dtype
-    np.testing.assert_array_equal(x.data, np.asarray(data, dtype))
-
-
-def test_python_numbers_are_weak_and_arrays_are_not():
-    for dtype in (np.float16, np.float32, np.float64):
-        x = Tensor(np.ones(3, dtype))
-        for y in (x * 2, 2.5 * x, x**2, x - True, x / 3, 1 - x, maximum(x, 0.5), x.clip(0, 0.5)):
-            assert y.dtype == dtype
-    assert (Tensor(np.ones(3, np.float32)) * np.ones(3)).dtype == np.float64
-
-
-def test_astype_brings_the_gradient_back():
-    x = Tensor(np.array([1.0, 2.0], np.float32))
-    y = x.astype(np.float64) * np.pi
-    assert y.dtype == np.float64
-    y.backward()
-    assert_same(x.grad, np.full(2, np.pi, np.float32), "gradient")
-
-
-# Domain edges
-
-
-def values_and_slopes(f, points):
-    x = Tensor(points)
-    y = f(x)
-    y.backward()
-    on_tensors = grad(y, x, create_graph=True)
-    np.testing.assert_array_equal(on_tensors.data, x.grad)
-    return y.data.tolist(), x.grad.tolist()
-
-
-EDGES = {
-    "relu at 0": (lambda x: x.relu(), [0.0, -0.0], [0, 0], [0, 0]),
-    "leaky_relu at 0": (lambda x: x.leaky_relu(0.1), [0.0], [0], [0.1]),
-    "abs at 0": (lambda x: abs(x), [0.0, -0.0], [0, 0], [0, 0]),
-    "x ** 0": (lambda x: x**0, [0.0, 2.0, -1.0], [1, 1, 1], [0, 0, 0]),
-    "x ** 0.0": (lambda x: x**0.0, [0.0, 2.0], [1, 1], [0, 0]),
-    "x ** 1": (lambda x: x**1, [0.0, -2.0], [0, -2], [1, 1]),
-    "x ** 1.0": (lambda x: x**1.0, [0.0], [0], [1]),
-    "x ** 2": (lambda x: x**2, [0.0, -3.0], [0, 9], [0, -6]),
-    "x ** 3": (lambda x: x**3, [0.0, -2.0], [0, -8], [0, 12]),
-    "x ** [0, 1, 2]": (lambda x: x ** np.arange(3), [0.0, 0.0, 0.0], [1, 0, 0], [0, 1, 0]),
-    "0 ** x": (lambda x: 0**x, [0.0, 1.0, 2.0], [1, 0, 0], [0, 0, 0]),
-    "0.0 ** x": (lambda x: np.zeros(3) ** x, [0.0, 1.0, 2.0], [1, 0, 0], [0, 0, 0]),
-    "1 ** x": (lambda x: 1**x, [0.0, -5.0], [1, 1], [0, 0]),
-    "max of equals": (lambda x: x.max(), [3.0, 1.0, 3.0], 3, [0.5, 0, 0.5]),
-    "min of equals": (lambda x: x.min(), [1.0] * 4, 1, [0.25] * 4),
-    "max over rows": (lambda x: x.max(1), [[2.0, 2.0], [1.0, 5.0]], [2, 5], [[0.5, 0.5], [0, 1]]),
-    "maximum(x, x)": (lambda x: maximum(x, x), [2.0], [2], [1]),
-    "maximum(x, 2)": (lambda x: maximum(x, 2), [2.0], [2], [0.5]),
-    "minimum(2, x)": (lambda x: minimum(2, x), [2.0], [2], [0.5]),
-    "clip at its limits": (
-        lambda x: x.clip(0, 1), [0.0, 1.0, -1.0, 2.0], [0, 1, 0, 1], [1, 1, 0, 0],
-    ),
-    "std of equals": (lambda x: x.std(), [2.0, 2.0], 0, [0, 0]),
-    "std of one": (lambda x: x.std(0), [[2.0, 3.0]], [0, 0], [[0, 0]]),
-    "var of one": (lambda x: x.var(), [2.0], 0, [0]),
-    "norm at 0": (lambda x: norm(x), [0.0, 0.0], 0, [0, 0]),
-    "prod with a zero": (lambda x: x.prod(), [0.0, 2.0, 3.0], 0, [6, 0, 0]),
-    "prod with two zeros": (lambda x: x.prod(), [0.0, 2.0, 0.0], 0, [0, 0, 0]),
-    "prod of nothing": (lambda x: x.prod(), [], 1, []),
-    "sum of nothing": (lambda x: x.sum(), [], 0, []),
-    "logsumexp of nothing": (lambda x: x.logsumexp(), [], -np.inf, []),
-    "logsumexp with -inf": (lambda x: x.logsumexp(), [-np.inf, 0.0], 0, [0, 1]),
-    "softmax with -inf": (lambda x: x.softmax(), [-np.inf, 0.0], [0, 1], [0, 0]),
-    "log1p of little": (lambda x: x.log1p(), [1e-20], [1e-20], [1]),
-    "expm1 of little": (lambda x: x.expm1(), [1e-20], [1e-20], [1]),
-    "tanh far out": (lambda x: x.tanh(), [-1000.0, 1000.0], [-1, 1], [0, 0]),
-    "sigmoid far out": (lambda x: x.sigmoid(), [-1000.0, 1000.0], [0, 1], [0, 0]),
-    "softplus far out": (lambda x: x.softplus(), [-1000.0, 1000.0], [0, 1000], [0, 1]),
-    "silu far out": (lambda x: x.silu(), [-1000.0, 1000.0], [0, 1000], [0, 1]),
-    "gelu far out": (lambda x: x.gelu(), [-1000.0, 1000.0], [0, 1000], [0, 1]),
-    "gelu('tanh') far out": (lambda x: x.gelu("tanh"), [-1000.0, 1000.0], [0, 1000], [0, 1]),
-    "softmax far out": (lambda x: x.softmax(), [-1000.0, 1000.0], [0, 1], [0, 0]),
-    "log_softmax far out": (lambda x: x.log_softmax(), [-1000.0, 1000.0], [-2000, 0], [1, -1]),
-    "logsumexp far out": (lambda x: x.logsumexp(), [-1000.0, 1000.0], 1000, [0, 1]),
-    "logsumexp of large": (
-        lambda x: x.logsumexp() - math.log(2), [1000.0, 1000.0], 1000, [0.5, 0.5],
-    ),
-    "logsumexp of small": (
-        lambda x: x.logsumexp() - math.log(2), [-1000.0, -1000.0], -1000, [0.5, 0.5],
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", EDGES)
-def test_values_and_slopes_at_the_edges_of_a_domain(name):
-    f, points, values, slopes = EDGES[name]
-    y, dy = values_and_slopes(f, points)
-    # Relative: a zero is exactly zero
-    np.testing.assert_allclose(y, values, rtol=1e-12, atol=0, err_msg="values")
-    np.testing.assert_allclose(dy, slopes, rtol=1e-12, atol=0, err_msg="slopes")
-
-
-def test_0_to_the_0_is_1_and_flat_in_the_exponent():
-    a, b = Tensor([0.0, 0.0]), Tensor([0.0, 2.0])
-    y = a**b
-    y.backward()
-    assert y.data.tolist() == [1.0, 0.0]
-    assert a.grad.tolist() == [0.0, 0.0]
-    assert b.grad.tolist() == [0.0, 0.0]
-
-
-@np.errstate(divide="ignore")
-def test_log_of_0_is_minus_infinity_and_sqrt_is_steep_there():
-    assert values_and_slopes(Tensor.log, [0.0, 1.0]) == ([-np.inf, 0.0], [np.inf, 1.0])
-    assert values_and_slopes(Tensor.log1p, [-1.0]) == ([-np.inf], [np.inf])
-    assert values_and_slopes(Tensor.sqrt, [0.0, 4.0]) == ([0.0, 2.0], [np.inf, 0.25])
-    assert values_and_slopes(lambda x: x**0.5, [0.0]) == ([0.0], [np.inf])
-    assert values_and_slopes(lambda x: 1 / x, [0.0]) == ([np.inf], [-np.inf])
-
-
-@pytest.mark.parametrize("name", ["tanh", "sigmoid", "softplus", "silu", "gelu"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_second_slopes_far_out_are_zero_and_not_nan(name, dtype):
-    x = Tensor(np.array([-1000.0, 1000.0], dtype))
-    second = grad(grad(getattr(x, name)(), x, create_graph=True), x)
-    assert_same(second.data, np.zeros(2, dtype), name)
-
-
-def test_two_equal_maxima_share_over_every_axis():
-    x = Tensor(np.ones((2, 3, 2)))
-    x.max((0, 2)).backward(np.array([4.0, 8.0, 12.0]))
-    assert_same(x.grad, np.broadcast_to([[1.0], [2.0], [3.0]], (2, 3, 2)), "gradient")
-
-
-@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
-def test_softmax_of_a_column_is_that_of_the_vector(name):
-    v = np.array([1.0, 2.0, 4.0])
-    g = np.array([1.0, -2.0, 3.0])
-    results = []
-    for shape in ((3,), (3, 1), (1, 3)):
-        x = Tensor(v.reshape(shape))
-        y = getattr(x, name)()
-        y.backward(g.reshape(shape))
-        assert y.shape == x.grad.shape == shape
-        results.append((y.data.ravel(), x.grad.ravel()))
-    for y, dx in results:
-        np.testing.assert_allclose(y, results[0][0], rtol=1e-15)
-        np.testing.assert_allclose(dx, results[0][1], rtol=1e-14)
-    assert (np.exp(y) if name == "log_softmax" else y).sum() == pytest.approx(1)
 
 
 # The old faces
@@ -909,18 +496,30 @@ def test_the_classic_example():
     assert f"{b.grad:.4f}" == "645.5773"
 
 
-def test_the_graph_can_be_walked_by_prev_and_op():
+def test_the_graph_can_be_walked_by_op_and_operands():
     x, w = Tensor([1.0, 2.0], label="x"), Tensor([3.0, 4.0])
     array = np.ones(2)
     h = x * w
     y = h + array
     z = (y**2).sum()
-    assert (z._op, y._op, h._op, x._op) == ("sum", "+", "*", "")
+    assert (z.op, y.op, h.op, x.op) == ("sum", "+", "*", "")
+    assert h.operands == (x, w)
+    assert y.operands[0] is h
+    assert y.operands[1] is array
+    assert x.operands == ()
+    assert (x.is_leaf, h.is_leaf, z.is_leaf) == (True, False, False)
+    assert (x - x).operands == (x, x)
+    assert z.operands[0].operands == (y, 2)
+
+
+def test_prev_has_the_operands_that_are_tensors():
+    x, w = Tensor([1.0, 2.0]), Tensor([3.0, 4.0])
+    h = x * w
+    y = h + np.ones(2)
     assert h._prev == (x, w)
     assert y._prev == (h,)
     assert x._prev == ()
     assert (x - x)._prev == (x, x)
-    assert z._prev[0]._prev[0] is y
 
 
 def test_a_step_of_gradient_descent_in_place():
@@ -932,25 +531,7 @@ def test_a_step_of_gradient_descent_in_place():
     np.testing.assert_allclose(p.data, [0.8, 1.6], rtol=1e-15)
 
 
-def test_numpy_ints_and_scalars_stand_left_of_a_tensor():
-    yi = np.array([-1, 1])[0]
-    si = Tensor([0.5])
-    y = (1 + -yi * si)[0].relu()
-    y.backward()
-    assert type(y) is Tensor
-    assert y.item() == 1.5
-    assert si.grad.tolist() == [1.0]
-    losses = [(1 + -k * si)[0].relu() for k in np.array([-1, 1])]
-    assert sum(losses).item() == 2.0
-
-
-# Errors, all of them: what was wrong, and where
-
-
-def raising(f):
-    """Pass the operands that almost every line below needs."""
-    return lambda: f(Tensor(np.ones((2, 3))), Tensor(np.ones(4)), Tensor(2.0))
-
+# Errors: what was wrong, and where
 
 ERRORS = [
     # construction
@@ -997,40 +578,6 @@ ERRORS = [
     (raising(lambda x, y, s: linear(x, y, s)), ValueError, r"linear of shape \(2, 3\) and \(4,\)"),
     (raising(lambda x, y, s: Tensor(np.ones((2, 2, 3))) @ x), ValueError,
      r"@ of shape \(2, 2, 3\) and \(2, 3\)"),
-    (raising(lambda x, y, s: x.reshape(4)), ValueError, r"reshape of shape \(2, 3\)"),
-    (raising(lambda x, y, s: x.transpose(0)), ValueError, r"transpose of shape \(2, 3\)"),
-    (raising(lambda x, y, s: x.transpose(0, 0)), ValueError, r"transpose of shape \(2, 3\)"),
-    (raising(lambda x, y, s: x.swapaxes(0, 2)), ValueError, r"swapaxes of shape \(2, 3\)"),
-    (raising(lambda x, y, s: x.broadcast_to(3, 2)), ValueError, r"broadcast_to of shape \(2, 3\)"),
-    (raising(lambda x, y, s: x.squeeze(0)), ValueError, r"squeeze of shape \(2, 3\)"),
-    (raising(lambda x, y, s: x.expand_dims(4)), ValueError, r"expand_dims of shape \(2, 3\)"),
-    (raising(lambda x, y, s: x[2]), IndexError, r"index of shape \(2, 3\)"),
-    (raising(lambda x, y, s: x[0, 0, 0]), IndexError, r"index of shape \(2, 3\)"),
-    (raising(lambda x, y, s: x[0.5]), IndexError, r"index of shape \(2, 3\)"),
-    (raising(lambda x, y, s: s[0]), IndexError, r"index of shape \(\)"),
-    *[
-        (raising(lambda x, y, s, name=name: getattr(x, name)(axis=2)), ValueError, name)
-        for name in ("sum", "mean", "max", "min", "var", "std", "prod", "cumsum", "softmax",
-                     "log_softmax", "logsumexp")
-    ],
-    (raising(lambda x, y, s: norm(x, axis=2)), ValueError, "norm"),
-    *[
-        (lambda name=name: getattr(Tensor(np.ones((0, 3))), name)(), ValueError,
-         rf"{name} of shape \(0, 3\)")
-        for name in ("max", "min")
-    ],
-    # options
-    (raising(lambda x, y, s: x.gelu("erf")), ValueError, "approximate is .* got 'erf'"),
-    (raising(lambda x, y, s: x.astype(int)), TypeError, "floating dtype, got int64"),
-    (raising(lambda x, y, s: norm(x, 1)), ValueError, r"ord=1 is for vectors.*\(2, 3\)"),
-    (raising(lambda x, y, s: norm(x, 1, (0, 1))), ValueError, "ord=1 is for vectors"),
-    (raising(lambda x, y, s: norm(y, 3)), ValueError, "norm: ord is None, 1, 2 or inf, got 3"),
-    (raising(lambda x, y, s: einsum("ij,j->i", x)), ValueError, "is for 2 operands, got 1"),
-    (raising(lambda x, y, s: einsum("ijk->i", x)), ValueError, "'ijk' does not fit .* 2 axes"),
-    (raising(lambda x, y, s: einsum("i->i", x)), ValueError, "'i' does not fit .* 2 axes"),
-    (raising(lambda x, y, s: einsum("ii->i", x)), ValueError, "label 'i' of 'ii' .* several"),
-    (raising(lambda x, y, s: einsum("ij->k", x)), ValueError, "einsum"),
-    (raising(lambda x, y, s: einsum(x, [0, 1])), TypeError, "expected subscripts"),
     # the graph
     (raising(lambda x, y, s: x.backward(np.ones(3))), ValueError,
      r"backward: a gradient of shape \(3,\) for a tensor of shape \(2, 3\)"),
@@ -1041,541 +588,16 @@ ERRORS = [
     (raising(lambda x, y, s: no_grad()(lambda: x * 2)().backward()), RuntimeError, "no_grad"),
     (raising(lambda x, y, s: setattr(x, "grad", np.ones(3))), ValueError,
      r"grad of shape \(3,\) for a tensor of shape \(2, 3\)"),
-    (raising(lambda x, y, s: grad(x * 2, x, np.ones(3))), ValueError,
-     r"grad: a gradient of shape \(3,\) for a tensor of shape \(2, 3\)"),
-    (raising(lambda x, y, s: grad(1.0, x)), TypeError, "grad: expected a Tensor, got 1.0"),
-    (raising(lambda x, y, s: grad(x, [x, 1.0])), TypeError, "grad: expected a Tensor, got 1.0"),
-    (raising(lambda x, y, s: grad(x * 2, x.detach())), ValueError, "requires_grad=False"),
-    # the face
-    (raising(lambda x, y, s: x.item()), ValueError, r"one element, got shape \(2, 3\)"),
-    (raising(lambda x, y, s: float(x)), ValueError, "one element"),
-    (lambda: Tensor([]).item(), ValueError, r"got shape \(0,\)"),
-    (raising(lambda x, y, s: len(s)), TypeError, "0-d Tensor"),
-    (raising(lambda x, y, s: iter(s)), TypeError, "0-d Tensor"),
-    (raising(lambda x, y, s: bool(x)), ValueError, "ambiguous"),
-    (raising(lambda x, y, s: operator.setitem(x, 0, 1.0)), TypeError, "cannot be assigned"),
-    # NumPy's doors
-    (raising(lambda x, y, s: np.asarray(x * 2)), TypeError, r"made by '\*' does not turn into"),
-    (raising(lambda x, y, s: np.array([s * 2, s * 2])), TypeError, r"made by '\*'"),
-    (raising(lambda x, y, s: np.array([y * 2, y * 2])), TypeError, r"made by '\*'"),
-    (raising(lambda x, y, s: np.arctan(x)), TypeError, r"np\.arctan is not defined .* absolute"),
-    (raising(lambda x, y, s: np.median(x)), TypeError, r"np\.median is not defined"),
-    (raising(lambda x, y, s: np.linalg.inv(x)), TypeError, r"np\.linalg\.inv is not defined"),
-    (raising(lambda x, y, s: np.fft.fft(x)), TypeError, r"np\.fft\.fft is not defined"),
-    (raising(lambda x, y, s: np.floor_divide(x, 2)), TypeError, r"np\.floor_divide"),
-    (raising(lambda x, y, s: np.add.reduce(x)), TypeError, r"np\.add\.reduce is not defined"),
-    (raising(lambda x, y, s: np.multiply.outer(x, y)), TypeError, r"np\.multiply\.outer"),
-    (raising(lambda x, y, s: np.add.at(x, 0, 1)), TypeError, r"np\.add\.at"),
-    (raising(lambda x, y, s: np.exp(x, dtype=float)), TypeError, r"np\.exp with dtype"),
-    (raising(lambda x, y, s: np.exp(x, where=np.ones(3, bool))), TypeError, r"np\.exp with where"),
-    (raising(lambda x, y, s: np.exp(x, out=np.ones((2, 3)))), TypeError, r"np\.exp: .* written"),
-    (raising(lambda x, y, s: np.add(np.ones((2, 3)), 1, out=x)), TypeError, r"np\.add"),
-    (raising(lambda x, y, s: operator.iadd(np.ones((2, 3)), x)), TypeError, "array = array"),
-    (raising(lambda x, y, s: operator.imatmul(np.ones((2, 2)), x)), TypeError, "np.matmul"),
-    (raising(lambda x, y, s: operator.setitem(np.ones((2, 3)), 0, x[0])), TypeError, "'index'"),
-    (raising(lambda x, y, s: np.sum(x, dtype=int)), TypeError, "dtype"),
-    (raising(lambda x, y, s: np.sum(x, out=np.ones(()))), TypeError, "out"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("f", "error", "message"), ERRORS, ids=[f"{i}-{e[2]}" for i, e in enumerate(ERRORS)]
-)
+@mistakes(ERRORS)
 def test_a_mistake_raises_an_error_that_names_it(f, error, message):
-    with pytest.raises(error, match=message) as raised:
+    with pytest.raises(error, match=message):
         f()
-    assert raised.type is error or issubclass(raised.type, error)
 
 
-# NumPy's functions
-
-NUMPY = {
-    np.add: lambda f, x, y: f(x, y),
-    np.subtract: lambda f, x, y: f(x, y),
-    np.multiply: lambda f, x, y: f(x, y),
-    np.divide: lambda f, x, y: f(x, y),
-    np.power: lambda f, x, y: f(x, y),
-    np.maximum: lambda f, x, y: f(x, y),
-    np.minimum: lambda f, x, y: f(x, y),
-    np.matmul: lambda f, x, y: f(x, y.T),
-    np.dot: lambda f, x, y: f(x, y.T),
-    np.cumprod: lambda f, x, y: f(x, axis=1),
-    np.astype: lambda f, x, y: f(x, np.dtype(np.float32)),
-    np.outer: lambda f, x, y: f(x[0], y[1]),
-    np.where: lambda f, x, y: f(np.eye(2, 3) > 0, x, y),
-    np.concatenate: lambda f, x, y: f([x, y], axis=1),
-    np.stack: lambda f, x, y: f([x, y], axis=-1),
-    np.einsum: lambda f, x, y: f("ij,kj->ik", x, y),
-    np.linalg.norm: lambda f, x, y: f(x, axis=1, keepdims=True),
-    np.negative: lambda f, x, y: f(x),
-    np.clip: lambda f, x, y: f(x, 0.7, 1.2),
-    np.reshape: lambda f, x, y: f(x, (3, 2)),
-    np.transpose: lambda f, x, y: f(x, (1, 0)),
-    np.swapaxes: lambda f, x, y: f(x, 0, 1),
-    np.broadcast_to: lambda f, x, y: f(x, (4, 2, 3)),
-    np.squeeze: lambda f, x, y: f(x[:1], axis=0),
-    np.expand_dims: lambda f, x, y: f(x, 1),
-    np.pad: lambda f, x, y: f(x, ((1, 0), (0, 2))),
-    np.flip: lambda f, x, y: f(x, 1),
-    np.tril: lambda f, x, y: f(x, 1),
-    np.triu: lambda f, x, y: f(x, 1),
-    np.cumsum: lambda f, x, y: f(x, axis=1),
-    np.ravel: lambda f, x, y: f(x),
-    **{
-        getattr(np, name): lambda f, x, y: f(x)
-        for name in ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh", "abs")
-    },
-    **{
-        getattr(np, name): lambda f, x, y: f(x, axis=1, keepdims=True)
-        for name in ("sum", "mean", "max", "amax", "min", "amin", "var", "std", "prod")
-    },
-}
-OPERATORS = {
-    np.add: operator.add,
-    np.subtract: operator.sub,
-    np.multiply: operator.mul,
-    np.divide: operator.truediv,
-    np.power: operator.pow,
-    np.matmul: operator.matmul,
-    np.negative: operator.neg,
-    np.linalg.norm: norm,
-    np.abs: Tensor.abs,
-    np.amax: Tensor.max,
-    np.amin: Tensor.min,
-}
-
-
-def own_name(f):
-    """The method or function of ours that has the name of this function of NumPy's."""
-    return OPERATORS.get(f) or getattr(micrograd, f.__name__, None) or getattr(Tensor, f.__name__)
-
-
-@pytest.mark.parametrize("f", NUMPY, ids=lambda f: f.__name__)
-def test_a_function_of_numpy_on_tensors_is_our_operation(f):
-    rng = np.random.default_rng(0)
-    a, b = positive(rng, (2, 3)), positive(rng, (2, 3))
-    results = []
-    for function in (f, own_name(f)):
-        x, y = Tensor(a), Tensor(b)
-        z = NUMPY[f](function, x, y)
-        assert type(z) is Tensor
-        assert_same(z.data, NUMPY[f](f, a, b), f.__name__)
-        z.backward(np.cos(np.arange(z.size)).reshape(z.shape))
-        results.append((x.grad, y.grad))
-    for ours, theirs in zip(*results):
-        assert_same(ours, theirs, f.__name__)
-    assert x.grad.any()
-
-
-def test_the_functions_of_numpy_above_are_all_that_there_are():
-    assert set(NUMPY) == set(FUNCTIONS)
-
-
-def test_arrays_and_scalars_of_numpy_left_of_a_tensor_make_tensors():
-    a = np.array([[1.0, 2.0], [3.0, 4.0]])
-    for left in (a, np.float64(2), np.float32(2), np.int64(2), np.bool_(True), np.array(2.0)):
-        for f in (operator.add, operator.sub, operator.mul, operator.truediv, operator.pow):
-            if isinstance(left, np.bool_) and f is operator.sub:
-                continue  # NumPy has no subtraction of bools, and so dtype rules none
-            t = Tensor(a)
-            y = f(left, t)
-            assert type(y) is Tensor
-            assert_same(y.data, np.asarray(f(left, a)), f.__name__)
-            y.backward()
-            assert t.grad.shape == a.shape
-    t = Tensor(a)
-    (a @ t).backward()
-    assert_same(t.grad, a.T @ np.ones((2, 2)), "array @ tensor")
-    t += a
-    assert type(t) is Tensor
-    assert t._op == "+"
-    assert (a < t).dtype == bool
-
-
-AS_NUMPY_CALLS_THEM = {
-    "clip(a_min=, a_max=)": lambda t: np.clip(t, a_min=1, a_max=4),
-    "clip(lo, None)": lambda t: np.clip(t, 1, None),
-    "transpose(axes=)": lambda t: np.transpose(t, axes=(1, 0)),
-    "reshape(shape)": lambda t: np.reshape(t, (3, 2)),
-    "reshape(-1)": lambda t: np.reshape(t, -1),
-    "broadcast_to(shape=)": lambda t: np.broadcast_to(t, shape=(2, 2, 3)),
-    "ravel(order=)": lambda t: np.ravel(t, order="C"),
-    "sum(a=)": lambda t: np.sum(a=t),
-    "sum(axis, dtype, out)": lambda t: np.sum(t, 0, None, None),
-    "max(axis, out, keepdims)": lambda t: np.max(t, 0, None, True),
-    "pad(constant_values=)": lambda t: np.pad(t, 1, constant_values=2),
-    "stack(axis=)": lambda t: np.stack([t, t], axis=1),
-    "argmax(a=)": lambda t: np.argmax(a=t),
-    "size(a=)": lambda t: np.size(a=t),
-}
-
-
-@pytest.mark.parametrize("name", AS_NUMPY_CALLS_THEM)
-def test_arguments_go_by_numpys_names_and_places(name):
-    f, a = AS_NUMPY_CALLS_THEM[name], np.arange(6.0).reshape(2, 3)
-    np.testing.assert_array_equal(data_of(f(Tensor(a))), f(a), strict=True)
-
-
-NO_SUCH_OPTION = {
-    "dtype": lambda t: np.prod(t, 0, np.float32),
-    "order": lambda t: np.ravel(t, order="F"),
-    "initial": lambda t: np.sum(t, initial=1.0),
-    "where": lambda t: np.equal(t, t, where=t > 2),
-}
-
-
-@pytest.mark.parametrize("option", NO_SUCH_OPTION)
-def test_an_option_that_operations_lack_is_named(option):
-    with pytest.raises(TypeError, match=f"with {option} is not defined for a Tensor"):
-        NO_SUCH_OPTION[option](Tensor(np.arange(6.0).reshape(2, 3)))
-
-
-def test_integers_beside_a_float32_tensor_leave_it_float32():
-    t = Tensor(np.array([1.0, 2.0], np.float32))
-    for integers in (np.array([1, 2]), np.array([1, 2], np.uint8), np.int64(2)):
-        for f in (operator.add, operator.mul, operator.truediv, operator.pow, maximum):
-            for y in (f(t, integers), f(integers, t)):
-                assert y.dtype == np.float32, f"{f.__name__} with {integers!r}"
-                assert grad(y.sum(), t, create_graph=True).dtype == np.float32
-
-
-def test_arrays_come_from_leaves_and_share_or_copy_as_asked():
-    x = Tensor([1.0, 2.0])
-    assert np.shares_memory(np.asarray(x), x.data)
-    assert not np.shares_memory(np.array(x), x.data)
-    assert np.asarray(x, np.float32).dtype == np.float32
-    assert np.asarray((x * 2).detach()).tolist() == [2.0, 4.0]
-    with no_grad():
-        assert np.asarray(x * 2).tolist() == [2.0, 4.0]
-    target = np.zeros(2)
-    target[:] = x
-    assert target.tolist() == [1.0, 2.0]
-
-
-def test_what_has_no_slope_is_computed_on_the_arrays():
-    x = Tensor([1.0, -np.inf, np.nan, -2.0]) * 1
-    for f in (np.isfinite, np.isinf, np.isnan, np.sign):
-        result = f(x)
-        assert type(result) is np.ndarray
-        np.testing.assert_array_equal(result, f(x.data))
-    assert (np.shape(x), np.ndim(x), np.size(x)) == ((4,), 1, 4)
-
-
-# grad, jacobian, hessian
-
-
-def test_grad_gives_a_tensor_for_a_tensor_and_a_tuple_for_a_sequence():
-    x, y = Tensor([1.0, 2.0]), Tensor([3.0, 4.0])
-    z = x * y
-    one, both = grad(z, x), grad(z, [x, y])
-    assert type(one) is Tensor
-    assert one.data.tolist() == [3.0, 4.0]
-    assert type(both) is tuple
-    assert [t.data.tolist() for t in both] == [[3.0, 4.0], [1.0, 2.0]]
-    assert [t.data.tolist() for t in grad(z, (y,))] == [[1.0, 2.0]]
-    assert grad(z, ()) == ()
-
-
-def test_grad_is_zeros_for_an_input_that_does_not_matter():
-    x, other = Tensor([1.0]), Tensor(np.ones((2, 3), np.float32))
-    for create_graph in (False, True):
-        g = grad(x * 2, other, create_graph=create_graph)
-        assert_same(g.data, np.zeros((2, 3), np.float32), "independent")
-
-
-def test_grad_is_the_gradient_itself_for_the_output_and_reaches_intermediates():
-    x = Tensor([1.0, 2.0])
-    h = x * 3
-    y = h * h
-    start = np.array([1.0, 10.0])
-    dy, dh = grad(y, (y, h), start)
-    assert dy.data.tolist() == [1.0, 10.0]
-    assert dh.data.tolist() == [6.0, 120.0]
-    assert grad(x, x).data.tolist() == [1.0, 1.0]
-
-
-def test_grad_touches_no_grad_attribute():
-    x = Tensor([1.0, 2.0])
-    h = x * 3
-    y = h.exp()
-    y.backward()
-    before = [t.grad.copy() for t in (x, h, y)]
-    first = grad(y, x, create_graph=True)
-    grad(first, (x, h))
-    for t, g in zip((x, h, y), before):
-        assert np.array_equal(t.grad, g)
-    assert not first.grad.any()
-
-
-def test_grad_has_history_only_where_asked():
-    x = Tensor([1.0, 2.0])
-    plain = grad(x**3, x)
-    assert not plain.requires_grad
-    assert plain._prev == ()
-    assert grad(x**3, x, create_graph=True).requires_grad
-
-
-def test_grad_takes_a_gradient_of_its_output():
-    x = Tensor([1.0, 2.0])
-    for start in ([1.0, 10.0], np.array([1.0, 10.0]), Tensor([1.0, 10.0])):
-        for create_graph in (False, True):
-            g = grad(x * x, x, start, create_graph)
-            assert g.data.tolist() == [2.0, 40.0]
-    start = Tensor([1.0, 10.0])
-    by_start = grad(grad(x * x, x, start, create_graph=True), start)
-    assert by_start.data.tolist() == [2.0, 4.0]
-
-
-def test_derivatives_of_third_and_fourth_order():
-    x = Tensor([0.5, 2.0])
-    y, derivatives = x.sin() * x**4, []
-    t = torch.tensor(x.data, requires_grad=True)
-    y_torch, expected = t.sin() * t**4, []
-    for _ in range(4):
-        y = grad(y, x, create_graph=True)
-        (y_torch,) = torch.autograd.grad(y_torch.sum(), t, create_graph=True)
-        derivatives.append(y.data)
-        expected.append(y_torch)
-    for order, (ours, theirs) in enumerate(zip(derivatives, expected)):
-        assert_same(ours, theirs, f"order {order + 1}")
-
-
-def test_a_loss_on_a_gradient_trains_the_weights():
-    w = Tensor(np.array([[1.0, 2.0], [3.0, 4.0]]))
-    x = Tensor(np.array([0.5, -0.5]))
-    slope = grad((x @ w).tanh().sum(), x, create_graph=True)
-    ((slope * slope).sum() - 1).backward()
-
-    v = torch.tensor(w.data, requires_grad=True)
-    u = torch.tensor(x.data, requires_grad=True)
-    (s,) = torch.autograd.grad((u @ v).tanh().sum(), u, create_graph=True)
-    ((s * s).sum() - 1).backward()
-    assert_same(w.grad, v.grad, "weights")
-    assert_same(x.grad, u.grad, "input")
-
-
-MAPS = {
-    "(3,) -> (3,)": (lambda x: x.exp() * x[0], (3,)),
-    "(3,) -> (2, 3)": (lambda x: x.reshape(1, 3) * x.sin()[:2].reshape(2, 1), (3,)),
-    "(2, 2) -> ()": (lambda x: (x @ x).sum() * x[0, 1], (2, 2)),
-    "() -> ()": (lambda x: x.sin() * x, ()),
-    "() -> (3,)": (lambda x: x * x.reshape(1).exp() * x.broadcast_to((3,)), ()),
-    "(2,) -> (0,)": (lambda x: x[:0] * 2, (2,)),
-    "(0,) -> ()": (lambda x: (x * 2).sum(), (0,)),
-}
-
-
-@pytest.mark.parametrize("name", MAPS)
-def test_jacobian_is_that_of_pytorch(name):
-    f, shape = MAPS[name]
-    x = np.random.default_rng(0).normal(size=shape)
-    y = f(Tensor(x))
-    if 0 in (y.size, x.size):
-        expected = np.zeros(y.shape + shape)  # PyTorch's function takes no empty array
-    else:
-        expected = torch.autograd.functional.jacobian(f, torch.tensor(x))
-    for given_as in (Tensor(x), x):
-        assert_same(jacobian(f, given_as).data, expected, name)
-    assert_same(jacobian(f, Tensor(x), create_graph=True).data, expected, name)
-
-
-@pytest.mark.parametrize("name", ["(2, 2) -> ()", "() -> ()"])
-def test_hessian_is_that_of_pytorch(name):
-    f, shape = MAPS[name]
-    x = np.random.default_rng(0).normal(size=shape)
-    expected = torch.autograd.functional.hessian(f, torch.tensor(x))
-    for given_as in (Tensor(x), x):
-        assert_same(hessian(f, given_as).data, expected, name)
-
-
-def test_the_mixed_second_derivative_of_a_power_is_right_where_the_exponent_is_0():
-    # d/db (b a^(b-1)) = a^(b-1) (1 + b log a), which is 1/a at b = 0
-    curvature = hessian(lambda v: v[0] ** v[1], Tensor([2.0, 0.0]))
-    assert_same(curvature.data, np.array([[0.0, 0.5], [0.5, np.log(2) ** 2]]), "hessian")
-
-
-def test_jacobian_and_hessian_record_for_themselves():
-    x = Tensor([1.0, 2.0])
-    with no_grad():
-        assert jacobian(lambda x: x * x, x).data.tolist() == [[2.0, 0.0], [0.0, 4.0]]
-        assert hessian(lambda x: (x**3).sum(), x).data.tolist() == [[6.0, 0.0], [0.0, 12.0]]
-
-
-def test_a_hessian_of_several_numbers_is_refused():
-    with pytest.raises(ValueError, match=r"hessian: f is to give one number, it gave shape \(2,\)"):
-        hessian(lambda x: x * x, Tensor([1.0, 2.0]))
-
-
-def test_gradients_with_a_graph_share_no_memory():
-    a, b, g = Tensor([1.0]), Tensor([2.0]), Tensor([3.0])
-    results = (*grad(a + b, (a, b), g, create_graph=True), g)
-    for x, y in itertools.combinations(results, 2):
-        assert not np.shares_memory(x.data, y.data)
-
-
-@pytest.mark.parametrize("name", ["sum", "max", "min", "logsumexp"])
-def test_a_number_is_reduced_over_its_last_axis_as_in_numpy(name):
-    x = Tensor(2.0)
-    y = getattr(x, name)(axis=-1)
-    y.backward(np.array(3.0))
-    assert x.grad == 3
-    assert grad(y * y, x, create_graph=True).item() == 4
-
-
-def test_an_index_or_condition_that_changes_later_changes_no_gradient():
-    x, index, key, condition = Tensor([1.0, 2.0]), np.array([0, 0]), [0], np.array([True, False])
-    y = x[index].sum() + x[key].sum() + where(condition, x, 0.0).sum()
-    index[:], key[0], condition[:] = 1, 1, False
-    y.backward()
-    assert x.grad.tolist() == [4.0, 0.0]
-
-
-def test_the_derivatives_of_softplus_at_0_are_right_to_the_fourth():
-    x = Tensor(0.0)
-    y = x.softplus()
-    for expected in (0.5, 0.25, 0.0, -0.125):
-        y = grad(y, x, create_graph=True)
-        assert_same(y.data, np.array(expected), "derivative")
-
-
-def test_a_jacobian_with_its_graph_can_be_differentiated():
-    f, x = (lambda x: x**3 * x[0]), np.array([1.0, 2.0])
-    t, u = Tensor(x), torch.tensor(x, requires_grad=True)
-    ours = grad((jacobian(f, t, create_graph=True) ** 2).sum(), t)
-    theirs = torch.autograd.functional.jacobian(f, u, create_graph=True)
-    assert_same(ours.data, torch.autograd.grad((theirs**2).sum(), u)[0], "gradient")
-    float32 = jacobian(f, Tensor(x.astype(np.float32)))
-    assert float32.dtype == np.float32
-
-
-# Random shapes, axes, indices and graphs
-
-small = {"max_dims": 3, "min_side": 0, "max_side": 3}
-BINARY = {
-    "+": (operator.add, operator.add, normal),
-    "-": (operator.sub, operator.sub, normal),
-    "*": (operator.mul, operator.mul, normal),
-    "/": (operator.truediv, operator.truediv, off_zero),
-    "**": (operator.pow, operator.pow, positive),
-    "maximum": (maximum, torch.maximum, normal),
-    "minimum": (minimum, torch.minimum, normal),
-}
-REDUCTIONS = {
-    "sum": torch.sum,
-    "mean": torch.mean,
-    "max": torch.amax,
-    "min": torch.amin,
-    "logsumexp": torch.logsumexp,
-    "var": lambda x, d, k: torch.var(x, d, correction=0, keepdim=k),
-}
-
-
-@search
-@given(
-    name=st.sampled_from(sorted(BINARY)),
-    shapes=hnp.mutually_broadcastable_shapes(num_shapes=2, **small),
-)
-def test_binary_operations_of_any_two_shapes_that_broadcast(name, shapes):
-    ours, theirs, domain = BINARY[name]
-    rng = np.random.default_rng(0)
-    compare(ours, theirs, [np.asarray(domain(rng, s)) for s in shapes.input_shapes], name, rng)
-
-
-@search
-@given(data=st.data(), name=st.sampled_from(sorted(REDUCTIONS)), keepdims=st.booleans())
-def test_reductions_over_any_axes(data, name, keepdims):
-    shape = data.draw(hnp.array_shapes(min_dims=0, max_dims=4, min_side=1, max_side=3))
-    axes = st.none()
-    if shape:
-        axes |= st.integers(-len(shape), len(shape) - 1)
-        axes |= hnp.valid_tuple_axes(len(shape), min_size=1)
-    axis = data.draw(axes)
-    theirs = over_axes(REDUCTIONS[name])
-    rng = np.random.default_rng(0)
-    compare(
-        lambda x: getattr(x, name)(axis=axis, keepdims=keepdims),
-        lambda x: theirs(x, axis, keepdims),
-        [rng.normal(size=shape)],
-        f"{name}(axis={axis}, keepdims={keepdims})",
-        rng,
-    )
-
-
-@st.composite
-def shapes_and_keys(draw):
-    shape = draw(hnp.array_shapes(min_dims=1, max_dims=4, min_side=1, max_side=4))
-    kind = draw(st.sampled_from(["basic", "integers", "mask", "mixed"]))
-    if kind == "basic":
-        return shape, draw(hnp.basic_indices(shape, allow_newaxis=True, allow_ellipsis=True))
-    if kind == "integers":
-        return shape, draw(hnp.integer_array_indices(shape, dtype=np.int64))
-    if kind == "mask":
-        return shape, draw(hnp.arrays(bool, draw(st.sampled_from([shape, shape[:1]]))))
-    length = draw(st.integers(1, 3))
-    key = [
-        draw(
-            st.slices(n)
-            | st.integers(-n, n - 1)
-            | st.lists(st.integers(-n, n - 1), min_size=length, max_size=length)
-        )
-        for n in shape[: draw(st.integers(1, len(shape)))]
-    ]
-    key.insert(draw(st.integers(0, len(key))), draw(st.sampled_from([None, ...])))
-    return shape, tuple(key)
-
-
-@settings(search, max_examples=200)
-@given(shapes_and_keys())
-def test_any_index_and_its_transposed_operation(shape_and_key):
-    shape, key = shape_and_key
-    rng = np.random.default_rng(0)
-    a = rng.normal(size=shape)
-    compare(operator.itemgetter(key), torch_index(key), [a], f"x[{key!r}]", rng)
-
-    # Indexing is linear: its matrix has a 1 where an element goes, and the gradient is by its
-    # transpose
-    taken = np.arange(a.size).reshape(shape)[key]
-    matrix = (taken.reshape(-1, 1) == np.arange(a.size)).astype(float)
-    x = Tensor(a)
-    y = x[key]
-    assert_same(y.data, np.asarray(a[key]), f"x[{key!r}]")
-    g = rng.normal(size=y.shape)
-    y.backward(g)
-    assert_same(x.grad, (matrix.T @ g.reshape(-1)).reshape(shape), f"x[{key!r}]")
-
-
-@search
-@given(hnp.mutually_broadcastable_shapes(signature=np.matmul.signature, **small))
-def test_matmul_and_dot_of_any_two_shapes_that_fit(shapes):
-    rng = np.random.default_rng(0)
-    arrays = [rng.normal(size=s) for s in shapes.input_shapes]
-    compare(operator.matmul, operator.matmul, arrays, "@", rng)
-    compare(dot, torch_dot, arrays, "dot", rng)
-
-
-@st.composite
-def products(draw):
-    lengths = {"a": 2, "b": 3, "c": 1, "d": draw(st.integers(0, 2))}
-    inputs = draw(st.lists(st.text("abcd", max_size=3), min_size=1, max_size=3))
-    used = sorted(set("".join(inputs)))
-    output = draw(st.permutations(used))[: draw(st.integers(0, len(used)))]
-    shapes = [tuple(lengths[c] for c in labels) for labels in inputs]
-    arrow = draw(st.sampled_from(["->" + "".join(output), ""]))
-    return ",".join(inputs) + arrow, shapes
-
-
-@settings(search, max_examples=150)
-@given(products())
-def test_any_einsum(product):
-    subscripts, shapes = product
-    rng = np.random.default_rng(0)
-    compare(
-        lambda *xs: einsum(subscripts, *xs),
-        lambda *xs: torch.einsum(subscripts if subscripts.strip(",") else subscripts + "->", *xs),
-        [rng.normal(size=s) for s in shapes],
-        f"einsum({subscripts!r})",
-        rng,
-    )
+# Random graphs
 
 
 STEPS = {

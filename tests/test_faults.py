@@ -13,7 +13,9 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import test_engine
-from operations import ROWS, check_against_pytorch, check_in_float32
+import test_operations
+import test_protocol
+from table import ROWS, check_against_pytorch, check_in_float32
 
 from micrograd import Tensor, arrays, calculus, engine, operations
 from micrograd.protocol import data_of
@@ -23,7 +25,7 @@ from micrograd.recording import recorded_for
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 real_record = engine.record
-no_collector = test_engine.no_collector
+no_collector, everything_behind = test_engine.no_collector, test_engine.everything_behind
 
 
 def is_caught(rows, check):
@@ -149,7 +151,7 @@ def table(start):
 
 
 def edge(name):
-    return lambda: test_engine.test_values_and_slopes_at_the_edges_of_a_domain(name)
+    return lambda: test_operations.test_values_and_slopes_at_the_edges_of_a_domain(name)
 
 
 def assigning(g, key, shape):
@@ -234,12 +236,7 @@ def every_path(output, start, on_tensors=False):
 
 def adding_everywhere(self, gradient=None):
     """Adds to the gradients of intermediates too, as to those of leaves."""
-    todo, seen = [self], []
-    while todo:
-        t = todo.pop()
-        if all(t is not s for s in seen):
-            seen.append(t)
-            todo += t._prev
+    seen = everything_behind(self)
     before = [t.grad.copy() for t in seen]
     real_backward(self, gradient)
     for t, g in zip(seen, before):
@@ -255,11 +252,8 @@ def spreading_stale_gradients(self, gradient=None):
 
 def overwriting(self, gradient=None):
     """Forgets what the leaves had."""
-    todo = [self]
-    while todo:
-        t = todo.pop()
+    for t in everything_behind(self):
         t.grad = None
-        todo += t._prev
     real_backward(self, gradient)
 
 
@@ -289,7 +283,7 @@ real_backward, real_init, real_sum = Tensor.backward, Tensor.__init__, Tensor.su
 twice = test_engine.test_backward_twice_doubles_leaves_and_only_leaves
 trunk = test_engine.test_two_losses_on_one_trunk_add_up_in_the_leaves_and_not_in_the_trunk
 shared = test_engine.test_no_gradient_shares_memory_with_another_or_with_the_callers
-from_numpy = test_engine.test_arrays_and_scalars_of_numpy_left_of_a_tensor_make_tensors
+from_numpy = test_protocol.test_arrays_and_scalars_of_numpy_left_of_a_tensor_make_tensors
 
 OTHER_FAULTS = {  # what is replaced where, by what, and the test that sees it
     "index: the gradient assigned, not added": (arrays, "add_at", assigning, table("x[")),
@@ -349,7 +343,7 @@ OTHER_FAULTS = {  # what is replaced where, by what, and the test that sees it
         engine, "recording", forgetful, test_engine.test_no_grad_ends_with_an_exception,
     ),
     "== hashes by value": (
-        Tensor, "__hash__", lambda self: 0, test_engine.test_hash_is_by_identity,
+        Tensor, "__hash__", lambda self: 0, test_protocol.test_hash_is_by_identity,
     ),
 }  # fmt: skip
 

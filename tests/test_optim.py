@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from operations import assert_same
+from table import assert_same
 
 from micrograd import Tensor, nn, optim
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from operations import assert_same
+from table import assert_same
 from torch.nn import functional
 
 from micrograd import Tensor, nn, optim, where

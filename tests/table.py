@@ -1,0 +1,741 @@
+"""The table of operations, and the two checks that every row of it goes through.
+
+A row names an operation, says it once for Tensors and once for PyTorch, and lists the shapes of the
+operands to run it on. `check_against_pytorch` compares value, gradients and second gradients in
+float64; `check_in_float32` compares the same row in float32 with itself in float64.
+"""
+
+import math
+import operator
+import warnings
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+from torch.nn import functional
+
+import micrograd
+from micrograd import Tensor, grad
+
+# Mistakes, as (a call, its error, what the message says)
+
+
+def raising(f):
+    """Pass the operands that almost every line below needs."""
+    return lambda: f(Tensor(np.ones((2, 3))), Tensor(np.ones(4)), Tensor(2.0))
+
+
+def mistakes(table):
+    """Run a test on every line of a table of mistakes."""
+    ids = [f"{i}-{message}" for i, (_, _, message) in enumerate(table)]
+    return pytest.mark.parametrize(("f", "error", "message"), table, ids=ids)
+
+
+# For what hypothesis draws
+search = settings(
+    deadline=None,
+    max_examples=50,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+# Comparison
+
+
+def assert_same(ours, theirs, what, tolerance=1e-9):
+    """Shape and dtype first: np.allclose would broadcast (3, 1) against (3,) and not see it."""
+    theirs = theirs.numpy(force=True) if isinstance(theirs, torch.Tensor) else theirs
+    assert type(ours) is np.ndarray, f"{what}: a {type(ours).__name__}, not an array"
+    assert ours.shape == theirs.shape, f"{what}: shape {ours.shape}, expected {theirs.shape}"
+    assert ours.dtype == theirs.dtype, f"{what}: dtype {ours.dtype}, expected {theirs.dtype}"
+    # A row whose reference is nan would compare nothing, hence equal_nan=False
+    np.testing.assert_allclose(
+        ours, theirs, rtol=tolerance, atol=tolerance, equal_nan=False, err_msg=what
+    )
+
+
+# The operands: all are exact in float32, so that both precisions start from the same numbers
+
+
+def normal(rng, shape):
+    return rng.normal(size=shape)
+
+
+def positive(rng, shape):
+    return rng.uniform(0.5, 2.0, shape)
+
+
+def off_zero(rng, shape):
+    return rng.uniform(0.2, 2.0, shape) * rng.choice([-1, 1], shape)
+
+
+def ties(rng, shape):
+    return rng.integers(-1, 2, shape)
+
+
+def one_zero(rng, shape):
+    """A zero in the last place of every vector along the last axis."""
+    x = np.array(off_zero(rng, shape))
+    np.atleast_1d(x)[..., -1:] = 0
+    return x
+
+
+def two_zeros(rng, shape):
+    """Two zeros in every vector along the last axis: the gradient is zero, the second is not."""
+    x = one_zero(rng, shape)
+    np.atleast_1d(x)[..., :1] = 0
+    return x
+
+
+@dataclass(frozen=True)
+class Row:
+    """An operation, for Tensors and for PyTorch, with the shapes of its operands in every case."""
+
+    name: str
+    ours: Callable
+    theirs: Callable
+    cases: tuple  # of tuples of shapes, one shape per operand
+    domain: Callable | tuple = normal  # of all operands, or one for each
+
+    def operands(self, shapes):
+        rng = self.rng(shapes)
+        domains = self.domain if isinstance(self.domain, tuple) else [self.domain] * len(shapes)
+        return [
+            np.asarray(domain(rng, shape), np.float32).astype(np.float64)
+            for domain, shape in zip(domains, shapes, strict=True)
+        ]
+
+    def rng(self, shapes):
+        return np.random.default_rng(zlib.crc32(f"{self.name}{shapes}".encode()))
+
+
+def check_against_pytorch(row):
+    """Value, gradient and second gradient of every operand, in every case of the row."""
+    for shapes in row.cases:
+        compare(row.ours, row.theirs, row.operands(shapes), row.name, row.rng(shapes))
+
+
+def compare(ours, theirs, arrays, name, rng):
+    """The same, for one case. The upstream gradient is not uniform: ones hide dropped factors."""
+    case = f"{name} of {' and '.join(str(a.shape) for a in arrays)}"
+    x = [Tensor(a) for a in arrays]
+    x_torch = [torch.tensor(a, requires_grad=True) for a in arrays]
+    y, y_torch = ours(*x), theirs(*x_torch)
+    assert type(y) is Tensor, f"{case}: a {type(y).__name__}, not a Tensor"
+    assert_same(y.data, y_torch, f"{case}, value")
+
+    g = Tensor(rng.normal(size=y.shape).astype(y.dtype))
+    g_torch = torch.tensor(g.data, requires_grad=True)
+    g_before = g.data.copy()
+    y.backward(g.data)
+    first = grad(y, x, g, create_graph=True)
+    first_torch = torch_grad(y_torch, x_torch, g_torch)
+    for k, (xk, on_tensors, expected) in enumerate(zip(x, first, first_torch)):
+        assert_same(xk.grad, expected, f"{case}, operand {k}, gradient by backward()")
+        assert_same(on_tensors.data, expected, f"{case}, operand {k}, gradient by grad()")
+
+    # The gradient is a function of the upstream gradient too, the last operand of second order
+    v = [rng.normal(size=a.shape) for a in arrays]
+    total = sum((vk * gk).sum() for vk, gk in zip(v, first))
+    total_torch = sum((torch.tensor(vk) * gk).sum() for vk, gk in zip(v, first_torch))
+    second, second_torch = grad(total, [*x, g]), torch_grad(total_torch, [*x_torch, g_torch])
+    for k, (result, expected) in enumerate(zip(second, second_torch)):
+        operand = f"operand {k}" if k < len(x) else "upstream gradient"
+        assert_same(result.data, expected, f"{case}, {operand}, second gradient")
+
+    for k, (xk, a) in enumerate(zip(x, arrays)):
+        assert np.array_equal(xk.data, a), f"{case}, operand {k}: its data were written to"
+    assert np.array_equal(g.data, g_before), f"{case}: the upstream gradient was written to"
+
+
+def torch_grad(output, inputs, gradient=None):
+    if not output.requires_grad:
+        return [torch.zeros_like(x) for x in inputs]
+    return torch.autograd.grad(
+        output, inputs, gradient, create_graph=True, allow_unused=True, materialize_grads=True
+    )
+
+
+def check_in_float32(row):
+    """Output and gradients stay float32, and agree with those in float64."""
+    for shapes in row.cases:
+        case = f"{row.name} of {' and '.join(map(str, shapes))} in float32"
+        results = {}
+        for dtype in (np.float32, np.float64):
+            x = [Tensor(a.astype(dtype)) for a in row.operands(shapes)]
+            y = row.ours(*x)
+            g = row.rng(shapes).normal(size=y.shape).astype(np.float32)
+            y.backward(g)
+            first = grad(y, x, Tensor(g.astype(y.dtype)), create_graph=True)
+            results[dtype] = y.data, [xk.grad for xk in x], [gk.data for gk in first]
+        (y, *gradients), (y64, *gradients64) = results[np.float32], results[np.float64]
+        assert_same(y, y64.astype(np.float32), f"{case}, value", 1e-4)
+        for way, narrow, wide in zip(("backward()", "grad()"), gradients, gradients64):
+            for k, (result, expected) in enumerate(zip(narrow, wide)):
+                what = f"{case}, operand {k}, gradient by {way}"
+                assert_same(result, expected.astype(np.float32), what, 1e-4)
+
+
+# The rows. A constant operand is narrow (float32 or int16), or else NumPy's own promotion would
+# make a float32 row float64.
+
+ROWS = []
+
+
+def row(name, ours, theirs=None, cases=(), domain=normal):
+    """Add a row; the same function serves PyTorch where `theirs` is None."""
+    ROWS.append(Row(name, ours, theirs or ours, tuple(cases), domain))
+
+
+def ones_of(*shapes):
+    """Cases of one operand."""
+    return [(shape,) for shape in shapes]
+
+
+def wide(x):
+    """A constant as PyTorch takes it: one that promotes to float64, and no bool."""
+    return torch.tensor(np.asarray(x, np.float64)) if hasattr(x, "dtype") else +x
+
+
+def constants(*shape):
+    """Fixed numbers between 0.5 and 2, away from every kink, and positive for powers of them."""
+    size = math.prod(shape)
+    return (0.5 + 1.5 * (np.arange(size) * 7 % 11) / 11).astype(np.float32).reshape(shape)
+
+
+ONE = ones_of((), (0,), (0, 3), (1,), (3,), (2, 3), (3, 1), (2, 1, 3), (2, 3, 2, 2))
+TWO = [
+    ((), ()), ((), (2, 3)), ((3,), ()), ((3,), (2, 3)), ((2, 3), (3,)), ((2, 2), (2, 2)),
+    ((3, 1), (1, 4)), ((2, 1, 3), (4, 1)), ((1,), (3,)), ((3,), (1, 1, 1)), ((1, 1), (1,)),
+    ((1,), (0,)), ((0, 3), (3,)), ((0, 3), (1, 3)), ((0, 1), (1, 3)), ((), (0,)),
+    ((2, 3, 1, 2), (1, 4, 2)), ((2, 3, 2, 2), (3, 1, 1)),
+]  # fmt: skip
+
+# Arithmetic
+
+ARITHMETIC = {
+    "+": (operator.add, normal, normal),
+    "-": (operator.sub, normal, normal),
+    "*": (operator.mul, normal, normal),
+    "/": (operator.truediv, normal, off_zero),
+    "**": (operator.pow, positive, normal),
+}
+CONSTANTS = {
+    "2": 2,
+    "True": True,
+    "-1.5": -1.5,
+    "float32": np.float32(1.5),
+    "int16": np.int16(3),
+    "array (3,)": constants(3),
+    "array (2, 1)": constants(2, 1),
+    "array ()": constants(),
+    "ints (3,)": np.array([1, 2, 3], np.int16),
+    "bools (3,)": np.array([True, True, False]),
+}
+
+
+def add_arithmetic():
+    for symbol, (f, left, right) in ARITHMETIC.items():
+        row(symbol, f, cases=TWO, domain=(left, right))
+        for name, c in CONSTANTS.items():
+            if symbol == "/" and not np.all(c):
+                continue
+            cases = ones_of((), (3,), (1,), (4, 1, 3), (0, 1, 3), (2, 1))
+            row(f"x {symbol} {name}", lambda x, f=f, c=c: f(x, c),
+                lambda x, f=f, c=c: f(x, wide(c)), cases, left)  # fmt: skip
+            # 0 ** x and negative bases: no slope in x that PyTorch and the reals agree on
+            if symbol != "**" or np.all(np.asarray(c, float) > 0):
+                row(f"{name} {symbol} x", lambda x, f=f, c=c: f(c, x),
+                    lambda x, f=f, c=c: f(wide(c), x), cases, right)  # fmt: skip
+    for exponent in (
+        -2,
+        -1,
+        0,
+        1,
+        2,
+        3,
+        4,
+        3.0,
+        2.0,
+        np.int16(-1),
+        np.array([0, 1, 2, 3], np.int16),
+    ):
+        cases = ones_of((), (4,), (2, 1), (0, 4))
+        row(f"x ** {exponent!r}, x < 0 too", lambda x, n=exponent: x**n,
+            lambda x, n=exponent: x ** wide(n), cases, off_zero)  # fmt: skip
+    row("x ** 0.5", lambda x: x**0.5, cases=ONE, domain=positive)
+    row("x + x", lambda x: x + x, cases=ONE)
+    row("x * x", lambda x: x * x, cases=ONE)
+    row("x / x.sum()", lambda x: x / x.sum(), cases=ONE, domain=positive)
+    row("neg", operator.neg, cases=ONE)
+
+
+# Elementwise
+
+
+def torch_clamp(x, lo, hi):
+    """PyTorch's clamp does not broadcast x to the shape of its limits."""
+    return torch.clamp(*torch.broadcast_tensors(x, lo, hi))
+
+
+def add_elementwise():
+    for name in ("exp", "expm1", "sin", "cos", "tanh", "sigmoid"):
+        row(name, operator.methodcaller(name), cases=ONE)
+    for name in ("log", "log1p", "sqrt"):
+        row(name, operator.methodcaller(name), cases=ONE, domain=positive)
+    # At 0 all sides agree on the slopes of abs and relu, so ties are in
+    for domain in (off_zero, ties):
+        suffix = f", {domain.__name__}"
+        row(f"abs(){suffix}", lambda x: x.abs(), cases=ONE, domain=domain)
+        row(f"relu{suffix}", lambda x: x.relu(), cases=ONE, domain=domain)
+        row(f"leaky_relu{suffix}", lambda x: x.leaky_relu(), functional.leaky_relu, ONE, domain)
+    row("abs(x)", abs, cases=ONE, domain=off_zero)
+    row("leaky_relu(0.3)", lambda x: x.leaky_relu(0.3), lambda x: functional.leaky_relu(x, 0.3),
+        ONE, off_zero)  # fmt: skip
+    # PyTorch's softplus is x itself beyond 20, where normal operands never come
+    row("softplus", lambda x: x.softplus(), functional.softplus, ONE)
+    row("silu", lambda x: x.silu(), functional.silu, ONE)
+    row("gelu()", lambda x: x.gelu(), functional.gelu, ONE)
+    row("gelu('none')", lambda x: x.gelu("none"), functional.gelu, ONE)
+    row("gelu('tanh')", lambda x: x.gelu("tanh"),
+        lambda x: functional.gelu(x, approximate="tanh"), ONE)  # fmt: skip
+
+    for lo, hi in ((-0.5, 0.5), (None, 0.5), (-0.5, None), (-1, 1)):
+        row(f"clip({lo}, {hi})", lambda x, lo=lo, hi=hi: x.clip(lo, hi),
+            lambda x, lo=lo, hi=hi: x.clamp(lo, hi), ONE)  # fmt: skip
+    row("clip(-1, 1), ties", lambda x: x.clip(-1, 1), lambda x: x.clamp(-1, 1), ONE, ties)
+    row("clip(None, None)", lambda x: x.clip(None, None), lambda x: x * 1, ONE)
+    row("clip(array, array)", lambda x: x.clip(-constants(3), constants(2, 1)),
+        lambda x: torch_clamp(x, -wide(constants(3)), wide(constants(2, 1))),
+        ones_of((), (3,), (2, 3), (1, 1), (4, 1, 3)))  # fmt: skip
+    three = [((2, 3), (2, 3), (2, 3)), ((4, 3), (3,), (4, 1)), ((), (3,), ()), ((0, 3), (), (3,)),
+             ((5, 1, 3), (4, 1), (1,)), ((20,), (), ())]  # fmt: skip
+    row("clip(Tensor, Tensor)", lambda x, lo, hi: x.clip(lo, hi), torch_clamp, three)
+    row("clip(Tensor, None)", lambda x, lo: x.clip(lo), lambda x, lo: x.clamp(lo), TWO)
+    row("clip(None, Tensor)", lambda x, hi: x.clip(hi=hi), lambda x, hi: x.clamp(max=hi), TWO)
+    row("clip(number, Tensor)", lambda x, hi: x.clip(-0.5, hi),
+        lambda x, hi: torch_clamp(x, torch.tensor(-0.5, dtype=x.dtype), hi), TWO)  # fmt: skip
+    row("astype", lambda x: x.astype(np.float32) * 2, lambda x: x.to(torch.float32) * 2, ONE)
+
+
+# Reductions
+
+REDUCED = [  # axis, and shapes that have it
+    (None, [(), (1,), (3,), (2, 3), (2, 1, 3), (2, 3, 2, 2)]),
+    (0, [(3,), (1,), (2, 3), (1, 3), (2, 1, 3), (2, 0)]),
+    (1, [(2, 3), (3, 1), (2, 3, 4), (0, 3)]),
+    (-1, [(3,), (2, 3), (3, 1), (2, 3, 2, 2), (0, 3)]),
+    (-2, [(2, 3), (1, 3), (2, 3, 4)]),
+    ((0,), [(3,), (2, 3)]),
+    ((0, -1), [(2, 3), (2, 1, 3), (2, 3, 2, 2)]),
+    ((2, 1), [(2, 3, 4), (2, 3, 1, 2)]),
+    ((-3, 3, 0), [(2, 3, 2, 2)]),
+]
+
+
+def over_axes(f):
+    """f(x, dims, keepdim) in PyTorch, for every axis argument and for 0-d tensors."""
+
+    def reduction(x, axis, keepdims):
+        if x.ndim == 0:
+            return f(x.reshape(1), (0,), False)
+        axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+        return f(x, tuple(axes), keepdims)
+
+    return reduction
+
+
+def torch_prod(x, dims, keepdims):
+    for i in dims:
+        x = x.prod(i, keepdim=True)
+    return x if keepdims else x.squeeze(dims)
+
+
+def torch_spread(name, ddof):
+    """var and std, without the warning that there are no degrees of freedom in an empty array."""
+
+    def f(x, dims, keepdims):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            return getattr(torch, name)(x, dims, correction=ddof, keepdim=keepdims)
+
+    return f
+
+
+def add_reduction(name, ours, theirs, domain=normal, least=0, empty=()):
+    """`least`: how many elements must go into one result, for the row to have a meaning."""
+    theirs = over_axes(theirs)
+    for axis, shapes in REDUCED:
+        axes = axis if isinstance(axis, tuple) else (axis,)
+        shapes = [
+            s for s in shapes
+            if (math.prod(s) if axis is None else math.prod(s[i] for i in axes)) >= least
+        ] + list(empty if axis is None else ())  # fmt: skip
+        for keepdims in (False, True):
+            row(f"{name}(axis={axis}, keepdims={keepdims}), {domain.__name__}",
+                lambda x, axis=axis, keepdims=keepdims: ours(x, axis, keepdims),
+                lambda x, axis=axis, keepdims=keepdims: theirs(x, axis, keepdims),
+                ones_of(*shapes), domain)  # fmt: skip
+
+
+def add_reductions():
+    empty = [(0,), (0, 3)]
+    add_reduction("sum", lambda x, a, k: x.sum(a, k), torch.sum, empty=empty)
+    add_reduction("mean", lambda x, a, k: x.mean(a, k), torch.mean)
+    for domain in (normal, ties):
+        add_reduction("max", lambda x, a, k: x.max(a, k), torch.amax, domain, least=1)
+        add_reduction("min", lambda x, a, k: x.min(a, k), torch.amin, domain, least=1)
+    for ddof in (0, 1):
+        # The variance of fewer than ddof + 1 numbers is 0 / 0; the slope of std has a kink at
+        # 0, where PyTorch's second derivative is nan
+        for name, least in (("var", ddof + 1), ("std", 2)):
+            add_reduction(
+                f"{name}[ddof={ddof}]",
+                lambda x, a, k, name=name, ddof=ddof: getattr(x, name)(a, k, ddof),
+                torch_spread(name, ddof),
+                least=least,
+            )
+    for domain in (off_zero, one_zero, two_zeros):
+        least = 0 if domain is off_zero else 1
+        add_reduction("prod", lambda x, a, k: x.prod(a, k), torch_prod, domain, least,
+                      empty if domain is off_zero else ())  # fmt: skip
+    add_reduction("logsumexp", lambda x, a, k: x.logsumexp(a, k), torch.logsumexp, least=1)
+    add_reduction("norm", lambda x, a, k: micrograd.norm(x, None, a, k),
+                  lambda x, d, k: torch.linalg.vector_norm(x, 2, d, k), off_zero, 1)  # fmt: skip
+    for order in (1, 2, np.inf):
+        for axis, keepdims in ((None, False), (0, True), (-1, False)):
+            row(f"norm({order}, axis={axis}, keepdims={keepdims})",
+                lambda x, o=order, a=axis, k=keepdims: micrograd.norm(x, o, a, k),
+                lambda x, o=order, a=axis, k=keepdims: torch.linalg.vector_norm(x, o, a, k),
+                ones_of((3,), (1,), *([] if axis is None else [(2, 3), (2, 3, 2, 2)])),
+                off_zero)  # fmt: skip
+
+    # With axis=() nothing is summed; PyTorch would take it for all axes
+    for name in ("sum", "mean", "max", "min", "logsumexp"):
+        row(f"{name}(axis=())", operator.methodcaller(name, axis=()), lambda x: x * 1,
+            ones_of((), (3,), (2, 3)))  # fmt: skip
+
+    row("cumsum()", lambda x: x.cumsum(), lambda x: x.reshape(-1).cumsum(0), ONE)
+    for axis in (0, 1, -1, -2):
+        row(f"cumsum({axis})", lambda x, axis=axis: x.cumsum(axis),
+            cases=ones_of((2, 3), (3, 1), (0, 3), (2, 3, 2, 2)))  # fmt: skip
+
+    row("cumprod()", lambda x: x.cumprod(), lambda x: x.reshape(-1).cumprod(0), ONE, off_zero)
+    for domain in (off_zero, one_zero, two_zeros):
+        for axis in (0, 1, -1, -2):
+            row(f"cumprod({axis}), {domain.__name__}", lambda x, axis=axis: x.cumprod(axis),
+                cases=ones_of((2, 3), (3, 1), (5, 4), (2, 3, 2, 2)), domain=domain)  # fmt: skip
+
+    for name, f in (("softmax", torch.softmax), ("log_softmax", torch.log_softmax)):
+        row(f"{name}()", operator.methodcaller(name), lambda x, f=f: f(x, -1),
+            ones_of((), (3,), (1,), (1, 3), (2, 3), (2, 3, 1), (2, 3, 2, 2), (0, 3)))  # fmt: skip
+        row(f"{name}() of a column", operator.methodcaller(name), lambda x, f=f: f(x, 0),
+            ones_of((3, 1), (1, 1), (5, 1)))  # fmt: skip
+        for axis in (0, 1, -1, -2):
+            row(f"{name}({axis})", operator.methodcaller(name, axis),
+                lambda x, f=f, axis=axis: f(x, axis),
+                ones_of((2, 3), (3, 1), (1, 3), (0, 3), (3, 0), (2, 3, 2, 2)))  # fmt: skip
+        row(f"{name}((0, 2))", operator.methodcaller(name, (0, 2)),
+            lambda x, f=f: f(x.permute(1, 0, 2).flatten(1), 1)
+            .reshape(x.shape[1], x.shape[0], x.shape[2]).permute(1, 0, 2),
+            ones_of((2, 3, 4), (2, 1, 1)))  # fmt: skip
+
+
+# Shapes
+
+
+def torch_pad(x, widths, value=0.0):
+    """F.pad counts the axes from the last to the first."""
+    return functional.pad(x, [n for pair in reversed(widths) for n in pair], value=value)
+
+
+def add_shapes():
+    row("reshape(2, -1)", lambda x: x.reshape(2, -1), cases=ones_of((6,), (3, 2), (2, 1, 3)))
+    row("reshape((3, 2))", lambda x: x.reshape((3, 2)), cases=ones_of((6,), (2, 3), (1, 6)))
+    row("reshape([6])", lambda x: x.reshape([6]), cases=ones_of((6,), (2, 3)))
+    row("reshape(())", lambda x: x.reshape(()), cases=ones_of((), (1,), (1, 1)))
+    row("reshape(-1)", lambda x: x.reshape(-1), cases=ONE)
+    row("reshape(0, 2)", lambda x: x.reshape(0, 2), cases=ones_of((0,), (0, 3)))
+    row("flatten", lambda x: x.flatten(), lambda x: x.reshape(-1), ONE)
+    row("ravel", lambda x: x.ravel(), cases=ONE)
+    reverse = (lambda x: x.permute(tuple(reversed(range(x.ndim)))),)
+    row("transpose()", lambda x: x.transpose(), *reverse, ONE)
+    row("transpose(None)", lambda x: x.transpose(None), *reverse, ONE)
+    row("T", lambda x: x.T, *reverse, ONE)
+    for axes in ((1, 0, 2), (2, 0, 1), (1, 2, 0), (-1, 0, 1), (0, -1, -2), (-2, -1, -3)):
+        cases = ones_of((2, 3, 4), (2, 1, 3), (0, 2, 3))
+        permute = lambda x, axes=axes: x.permute(axes)  # noqa: E731
+        row(f"transpose{axes}", lambda x, axes=axes: x.transpose(*axes), permute, cases)
+        row(f"transpose({axes})", lambda x, axes=axes: x.transpose(axes), permute, cases)
+        row(f"transpose({list(axes)})", lambda x, a=axes: x.transpose(list(a)), permute, cases)
+    row("transpose(0)", lambda x: x.transpose(0), lambda x: x * 1, ones_of((3,)))
+    row("transpose(2, 0, 3, 1)", lambda x: x.transpose(2, 0, 3, 1),
+        lambda x: x.permute(2, 0, 3, 1), ones_of((2, 3, 4, 5)))  # fmt: skip
+    for i, j in ((0, 1), (-1, 0), (-2, -1), (1, 1)):
+        row(f"swapaxes({i}, {j})", lambda x, i=i, j=j: x.swapaxes(i, j),
+            cases=ones_of((2, 3), (3, 1), (2, 3, 4), (2, 3, 2, 4), (0, 3)))  # fmt: skip
+    row("squeeze()", lambda x: x.squeeze(), cases=ONE)
+    row("squeeze(0)", lambda x: x.squeeze(0), cases=ones_of((1,), (1, 3), (1, 1, 2), (1, 0)))
+    row("squeeze(-1)", lambda x: x.squeeze(-1), cases=ones_of((1,), (3, 1), (2, 1, 1)))
+    row("squeeze((0, -1))", lambda x: x.squeeze((0, -1)), cases=ones_of((1, 3, 1), (1, 1)))
+    for axis in (0, -1):
+        row(f"expand_dims({axis})", lambda x, axis=axis: x.expand_dims(axis),
+            lambda x, axis=axis: x.unsqueeze(axis), ONE)  # fmt: skip
+    row("expand_dims((0, 2))", lambda x: x.expand_dims((0, 2)),
+        lambda x: x.unsqueeze(0).unsqueeze(2), ones_of((3,), (2, 3)))  # fmt: skip
+    for target in ((2, 3), (4, 2, 3), (0, 3)):
+        row(f"broadcast_to({target})", lambda x, s=target: x.broadcast_to(s),
+            cases=ones_of((), (3,), (1,), (1, 3), (1, 1)))  # fmt: skip
+    row("broadcast_to(2, 3)", lambda x: x.broadcast_to(2, 3), lambda x: x.expand(2, 3),
+        ones_of((), (3,), (2, 1), (2, 3)))  # fmt: skip
+    row("pad(1)", lambda x: x.pad(1), lambda x: torch_pad(x, [(1, 1)] * x.ndim),
+        ones_of((3,), (2, 3), (0, 3), (2, 3, 2, 2)))  # fmt: skip
+    row("pad((1, 2), constant_values=5)", lambda x: x.pad((1, 2), constant_values=5),
+        lambda x: torch_pad(x, [(1, 2)] * x.ndim, 5.0), ones_of((3,), (2, 3)))  # fmt: skip
+    row("pad(((0, 1), (2, 0)))", lambda x: x.pad(((0, 1), (2, 0))),
+        lambda x: torch_pad(x, [(0, 1), (2, 0)]), ones_of((2, 3), (1, 1), (0, 2)))  # fmt: skip
+    for axis in (None, 0, -1, (0, -1)):
+        row(f"flip({axis})", lambda x, axis=axis: x.flip(axis),
+            lambda x, axis=axis: x.flip(tuple(range(x.ndim)) if axis is None else axis),
+            ones_of((2, 3), (3, 1), (2, 3, 2, 2), (0, 3)))  # fmt: skip
+    for k in (-1, 0, 1):
+        cases = ones_of((3, 3), (2, 4), (4, 2), (2, 3, 3), (1, 1), (0, 3))
+        row(f"tril({k})", lambda x, k=k: x.tril(k), cases=cases)
+        row(f"triu({k})", lambda x, k=k: x.triu(k), cases=cases)
+    row("tril of a vector", lambda x: x.tril(), lambda x: x.expand(3, 3).tril(), ones_of((3,)))
+    row("triu of a vector", lambda x: x.triu(), lambda x: x.expand(3, 3).triu(), ones_of((3,)))
+
+
+# Indexing
+
+
+def torch_index(key):
+    """x[key] by NumPy's rules, some of which PyTorch lacks: the flat places, taken one by one."""
+
+    def take(x):
+        places = np.arange(x.numel()).reshape(tuple(x.shape))[key]
+        return x.reshape(-1)[torch.tensor(np.array(places), dtype=torch.long)]
+
+    return take
+
+
+ALL = slice(None)
+INDICES = {
+    (): [(), ..., None, True, False, (None, ...), np.array(True)],
+    (5,): [
+        0, -1, np.int64(2), slice(1, 4), slice(None, None, 2), slice(None, None, -1),
+        slice(4, 0, -2), slice(-3, None), slice(2, 2), ..., None, (None, ...), (..., None, 1),
+        [0, 0, 2], [4, -1, -5], [], np.array([0, 0, 2]), np.array([], int), np.array(3),
+        np.array([[0, 1], [1, -1]]), np.array([[2, 2, 2]], np.uint8), (np.array([1, 1]), None),
+        [True, False, True, True, False], np.array([False] * 5), True, False,
+    ],
+    (4, 3): [
+        1, (1, 2), (-1, -1), (ALL, 1), (..., 0), (1, ...), (None, 1), (ALL, None, 2),
+        (1, None, ALL),
+        (slice(None, None, 2), slice(None, None, -1)), (slice(1, 3), slice(0, 1)), [0, 0, 3],
+        ([0, 0, 1], [1, 1, 2]), ([0, 0, 1], 1), (1, [2, 2]), (ALL, [0, 0, 2]),
+        (slice(None, None, 2), [[0], [2]]), np.ix_([0, 0, 2], [1, 1]), ([[0, 0], [3, 3]], ALL),
+        np.arange(12).reshape(4, 3) % 2 == 0, np.array([True, False, True, False]),
+        (np.array([True, False, True, False]), 1), (ALL, np.array([True, False, True])),
+        ([True, False, True, True], [0, 0, 2]), (None, [0, 0]), (..., [0, 0]),
+        (np.arange(4), np.array([0, 2, 1, 2])),
+    ],
+    (2, 3, 4): [
+        (0, ALL, 1), (..., -1), (1, ..., 2), ([0, 1, 1], ALL, [0, 0, 0]), (0, ALL, [1, 1]),
+        ([0, 0], ALL, 1), (..., [0, 0], None), (ALL, [0, 2], slice(1, None)),
+        (ALL, np.arange(12).reshape(3, 4) % 3 == 0), (slice(1), [0, 0], [[1], [1]]),
+        (ALL, None, [0, 0], ALL), ([1, 1], ..., slice(None, None, 3)),
+        ([0, 0], None, [1, 1]), np.arange(24).reshape(2, 3, 4) % 5 == 0,
+    ],
+    (2, 3, 2, 2): [
+        (1, ..., 0), ([0, 0], ALL, ALL, [1, 1]), (ALL, [0, 0], ALL, [1, 1]), (..., [0, 0], ALL),
+        (ALL, [[0, 2], [2, 2]], 1), (slice(None, None, -1), 0, ..., None),
+    ],
+    (0, 3): [ALL, (ALL, 1), [], ([], []), (ALL, [0, 0]), None, np.zeros((0, 3), bool)],
+    (1, 1): [0, (0, 0), ([0, 0, 0], 0), (ALL, [0, 0]), [[0, 0], [0, 0]]],
+}  # fmt: skip
+
+
+def add_indices():
+    for shape, keys in INDICES.items():
+        for key in keys:
+            row(f"x[{key!r}], {shape}".replace("\n", ""), operator.itemgetter(key),
+                torch_index(key), ones_of(shape))  # fmt: skip
+    # The gradient of an index, as an operation of its own: a derivative of the third order uses
+    # the derivative of its derivative
+    for key in (1, slice(1, 3), [0, 0, 3], ([0, 0], [1, 1])):
+        shape = np.empty((4, 3))[key].shape
+        row(f"gradient of x[{key}]", lambda x, g, key=key: grad(x[key], x, g, create_graph=True),
+            lambda x, g, key=key: torch_grad(torch_index(key)(x), x, g)[0],
+            [((4, 3), shape)])  # fmt: skip
+
+
+# Several tensors
+
+
+def torch_dot(a, b):
+    if a.ndim == 0 or b.ndim == 0:
+        return a * b
+    return torch.tensordot(a, b, dims=([-1], [max(b.ndim - 2, 0)]))
+
+
+MATMUL = [
+    ((3,), (3,)), ((3,), (3, 2)), ((2, 3), (3,)), ((2, 3), (3, 4)), ((1, 3), (3, 1)),
+    ((1, 1), (1, 1)), ((1,), (1,)), ((2, 1), (1, 3)),
+    ((4, 2, 3), (3,)), ((3,), (4, 3, 2)), ((4, 2, 3), (3, 2)), ((2, 3), (4, 3, 2)),
+    ((4, 2, 3), (4, 3, 2)), ((1, 2, 3), (4, 3, 2)), ((4, 2, 3), (1, 3, 2)),
+    ((4, 1, 2, 3), (5, 3, 2)), ((2, 3, 2, 3), (2, 1, 3, 2)), ((2, 1, 2, 3), (3, 3, 1)),
+    ((2, 3, 2, 3), (3, 2)), ((2, 1, 2, 3), (3,)), ((3,), (2, 1, 3, 2)), ((2, 3, 1, 1), (1, 1)),
+    ((0,), (0,)), ((0, 3), (3, 2)), ((2, 0), (0, 3)), ((0, 2, 3), (3, 2)), ((0, 2, 3), (3,)),
+    ((2, 3), (0, 3, 2)), ((3,), (0, 3, 2)), ((2, 3), (3, 0)), ((0, 3), (3,)),
+]  # fmt: skip
+DOT = [
+    ((), ()), ((), (2, 3)), ((2, 3), ()), ((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 4)),
+    ((2, 3), (3, 4)), ((2, 2, 3), (3,)), ((2, 2, 3), (3, 4)), ((3,), (2, 3, 4)),
+    ((2, 3), (4, 3, 2)), ((2, 2, 3), (4, 3, 2)), ((2, 2, 3), (2, 3, 3, 2)), ((0, 3), (3, 2)),
+    ((2, 0), (0, 2)), ((2, 0), (3, 0, 2)), ((3,), (2, 4, 3, 2)),
+]  # fmt: skip
+EINSUM = {
+    "ij,jk->ik": [((2, 3), (3, 4)), ((1, 1), (1, 1)), ((0, 3), (3, 2)), ((2, 0), (0, 2))],
+    "ij,jk": [((2, 3), (3, 4))],
+    " ij , jk -> ik ": [((2, 3), (3, 4))],
+    "bij,bjk->bik": [((4, 2, 3), (4, 3, 2))],
+    "bij,bjk": [((4, 2, 3), (4, 3, 2))],
+    "bhqd,bhkd->bhqk": [((2, 2, 3, 4), (2, 2, 5, 4))],
+    "ii": [((3, 3),), ((1, 1),), ((0, 0),)],
+    "ii->i": [((3, 3),), ((1, 1),)],
+    "iii->i": [((2, 2, 2),)],
+    "iii->": [((2, 2, 2),)],
+    "iij->j": [((3, 3, 2),)],
+    "iji->j": [((3, 2, 3),)],
+    "...ii->...i": [((2, 3, 3),), ((3, 3),)],
+    "iij,jk->ik": [((3, 3, 2), (2, 4))],
+    "ij->ji": [((2, 3),)],
+    "ba": [((2, 3),)],
+    "Ba": [((2, 3),)],
+    "ij->": [((2, 3),), ((0, 3),)],
+    "ij->j": [((2, 3),)],
+    "->": [((),)],
+    "i,j->ij": [((2,), (3,)), ((0,), (3,))],
+    "i,j->ji": [((2,), (3,))],
+    "i,i": [((3,), (3,))],
+    "i,i->i": [((3,), (3,))],
+    ",ij->ij": [((), (2, 3))],
+    "ij,->i": [((2, 3), ())],
+    "ij,kl->il": [((2, 3), (4, 5))],
+    "ij,k->": [((2, 3), (4,))],
+    "ij,k->k": [((2, 3), (4,))],
+    "i,ij,j->": [((2,), (2, 3), (3,))],
+    "ij,jk,kl->il": [((2, 3), (3, 4), (4, 2))],
+    "ij,jk,kl": [((2, 3), (3, 4), (4, 2))],
+    "i,i,i->i": [((3,), (3,), (3,))],
+    "a,b,c->cab": [((2,), (3,), (4,))],
+    "abc,cd,bd->ad": [((2, 3, 4), (4, 5), (3, 5))],
+    "ij,ij->ij": [((2, 3), (2, 3)), ((1, 3), (2, 3)), ((2, 1), (1, 3))],
+    "ij,jk->ik, length 1": [((2, 1), (3, 4)), ((2, 3), (1, 4))],
+    "...ij,...jk->...ik": [
+        ((2, 3), (3, 2)), ((4, 2, 3), (4, 3, 2)), ((1, 2, 3), (4, 3, 2)), ((2, 3), (4, 3, 2)),
+        ((4, 2, 3), (3, 2)), ((2, 1, 2, 3), (3, 3, 1)), ((0, 2, 3), (1, 3, 2)),
+    ],
+    "...ij,...jk": [((4, 2, 3), (4, 3, 2)), ((2, 1, 2, 3), (3, 3, 1))],
+    "...,...->...": [((3, 1), (1, 4)), ((3,), (2, 3)), ((), (2, 3)), ((2, 1, 3), (4, 1))],
+    "...,...": [((3, 1), (1, 4)), ((3,), (2, 3))],
+    "...i->...": [((3,), ), ((2, 3),), ((2, 3, 2, 2),)],
+    "i...->...": [((2, 3),), ((2, 3, 2),)],
+    "i...j->j...i": [((2, 3, 4),), ((2, 4),)],
+    "...->": [((2, 3),), ((),)],
+    "ij...,jk...->ik...": [((2, 3, 4), (3, 2, 4)), ((2, 3, 1), (3, 2, 4))],
+    "...i,ij->...j": [((2, 2, 3), (3, 4)), ((3,), (3, 4))],
+    "bi...,b->i...": [((2, 3, 4), (2,))],
+}  # fmt: skip
+
+
+def add_several():
+    row("@", operator.matmul, cases=MATMUL)
+    square = constants(3, 3)
+    row("x @ array", lambda x: x @ square, lambda x: x @ wide(square),
+        ones_of((3,), (2, 3), (2, 2, 3), (0, 3)))  # fmt: skip
+    row("array @ x", lambda x: square @ x, lambda x: wide(square) @ x,
+        ones_of((3,), (3, 2), (2, 3, 2), (3, 0)))  # fmt: skip
+    row("x @ x", lambda x: x @ x, cases=ones_of((3,), (3, 3), (2, 3, 3)))
+    row("dot", micrograd.dot, torch_dot, DOT)
+    row("np.dot(array, x)", lambda x: micrograd.dot(square, x),
+        lambda x: torch_dot(wide(square), x),
+        ones_of((), (3,), (3, 2), (2, 3, 2)))  # fmt: skip
+    row("dot(x, array)", lambda x: micrograd.dot(x, square), lambda x: torch_dot(x, wide(square)),
+        ones_of((), (3,), (2, 3)))  # fmt: skip
+    row("outer", micrograd.outer, lambda a, b: torch.outer(a.reshape(-1), b.reshape(-1)),
+        [((2,), (3,)), ((2, 2), (3,)), ((), (3,)), ((1,), (1,)), ((0,), (3,))])  # fmt: skip
+    row("outer(array, x)", lambda x: micrograd.outer(square, x),
+        lambda x: torch.outer(wide(square).reshape(-1), x), ones_of((2,)))  # fmt: skip
+    cases = [
+        ((3,), (3, 2), (2,)), ((4, 3), (3, 2), (2,)), ((2, 4, 3), (3, 2), (2,)),
+        ((2, 2, 4, 3), (3, 1), (1,)), ((0, 3), (3, 2), (2,)), ((1, 1), (1, 1), (1,)),
+    ]  # fmt: skip
+    row("linear", micrograd.linear, lambda x, w, b: x @ w + b, cases)
+    row("linear(array, ...)", lambda w, b: micrograd.linear(square, w, b),
+        lambda w, b: wide(square) @ w + b, [((3, 2), (2,))])  # fmt: skip
+
+    for name, f in (("maximum", torch.maximum), ("minimum", torch.minimum)):
+        g = getattr(micrograd, name)
+        row(name, g, f, TWO)
+        row(f"{name}, ties", g, f, [*TWO, ((4, 5), (4, 5))], ties)
+        row(f"{name}(x, 0.25)", lambda x, g=g: g(x, 0.25),
+            lambda x, f=f: f(x, torch.tensor(0.25, dtype=x.dtype)), ONE)  # fmt: skip
+        row(f"{name}(array, x)", lambda x, g=g: g(constants(3), x),
+            lambda x, f=f: f(wide(constants(3)), x), ones_of((3,), (2, 1)), positive)  # fmt: skip
+
+    mask = np.array([[True, False, True], [False, False, True]])
+    for name, c in (("(2, 3)", mask), ("(3,)", mask[0]), ("(2, 1)", mask[:, :1]), ("True", True)):
+        cases = [((2, 3), (2, 3)), ((), (2, 3)), ((3,), (2, 1)), ((1, 1), ()), ((4, 1, 3), (1,))]
+        row(f"where({name}, x, y)", lambda a, b, c=c: micrograd.where(c, a, b),
+            lambda a, b, c=c: torch.where(torch.tensor(c), a, b), cases)  # fmt: skip
+    row("where(mask, x, 0)", lambda x: micrograd.where(mask, x, 0),
+        lambda x: torch.where(torch.tensor(mask), x, 0.0), ones_of((2, 3), (3,)))  # fmt: skip
+    row("where(mask, -1.0, x)", lambda x: micrograd.where(mask, -1.0, x),
+        lambda x: torch.where(torch.tensor(mask), -1.0, x), ones_of((2, 3), (3,)))  # fmt: skip
+
+    row("concatenate", lambda *xs: micrograd.concatenate(xs), lambda *xs: torch.cat(xs),
+        [((2,), (3,)), ((2,), (0,), (1,)), ((1, 3), (2, 3)), ((0, 3), (2, 3)), ((3,),)]
+        )  # fmt: skip
+    for axis in (1, -1, -2):
+        other = ((2, 1, 3), (2, 2, 3)) if axis != -1 else ((2, 2, 1), (2, 2, 3))
+        row(f"concatenate(axis={axis})", lambda *xs, a=axis: micrograd.concatenate(xs, a),
+            lambda *xs, a=axis: torch.cat(xs, a), [other, ((2, 3, 2, 2),) * 2])  # fmt: skip
+    row("concatenate(axis=None)", lambda *xs: micrograd.concatenate(xs, None),
+        lambda *xs: torch.cat([x.reshape(-1) for x in xs]),
+        [((2, 3), (4,)), ((), (2,)), ((), ())])  # fmt: skip
+    row("concatenate([x, array, x])", lambda x: micrograd.concatenate([x, square, x]),
+        lambda x: torch.cat([x, wide(square), x]), ones_of((2, 3)))  # fmt: skip
+    for axis in (0, -1):
+        row(f"stack(axis={axis})", lambda *xs, a=axis: micrograd.stack(xs, a),
+            lambda *xs, a=axis: torch.stack(xs, a),
+            [((), ()), ((2, 3),) * 3, ((0, 3),) * 2, ((1,),), ((2, 3, 2),) * 2])  # fmt: skip
+    row("stack(axis=1)", lambda *xs: micrograd.stack(xs, 1), lambda *xs: torch.stack(xs, 1),
+        [((2, 3),) * 2, ((3,),) * 3])  # fmt: skip
+    row("stack([array, x])", lambda x: micrograd.stack([square, x]),
+        lambda x: torch.stack([wide(square), x]), ones_of((3, 3)))  # fmt: skip
+
+    for name, cases in EINSUM.items():
+        subscripts = name.partition(", length")[0]
+        row(f"einsum({name!r})", lambda *xs, s=subscripts: micrograd.einsum(s, *xs),
+            lambda *xs, s=subscripts: torch.einsum(s, *xs), cases)  # fmt: skip
+    row("einsum('ij,jk->ik', array, x)", lambda x: micrograd.einsum("ij,jk->ik", square, x),
+        lambda x: wide(square) @ x, ones_of((3, 2)))  # fmt: skip
+    row("einsum(optimize=False)", lambda *xs: micrograd.einsum("ij,jk,kl", *xs, optimize=False),
+        lambda *xs: torch.einsum("ij,jk,kl", *xs), [((2, 3), (3, 4), (4, 2))])  # fmt: skip
+
+
+add_arithmetic()
+add_elementwise()
+add_reductions()
+add_shapes()
+add_indices()
+add_several()
+
+by_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)

@@ -1,0 +1,49 @@
+"""Tests that formulas are NumPy calls on whatever speaks NumPy's protocols."""
+
+import numpy as np
+import pytest
+from recording import Recording
+from table import by_row
+
+from micrograd.arrays import KINDS
+from micrograd.engine import backpropagate, wrap
+
+
+@pytest.fixture
+def computed_with():
+    """Recordings are among the arrays that operations compute with."""
+    KINDS.add(Recording)
+    Recording.calls.clear()
+    yield
+    KINDS.remove(Recording)
+
+
+def values_and_gradients(row, shapes, kind):
+    """Those of every tensor in the graph of a row, computed with arrays of this kind."""
+    operands = [wrap(kind(a[()])) for a in row.operands(shapes)]
+    for x in operands:
+        x.requires_grad = True
+    y = row.ours(*operands)
+    start = np.asarray(row.rng(shapes).normal(size=y.shape), y.dtype)
+    gradients = backpropagate(y, kind(start[()]))
+    tensors = [*operands, *(t for t in gradients if not t.is_leaf)]
+    return [t.data for t in tensors], [gradients.get(t) for t in tensors]
+
+
+@by_row
+@pytest.mark.usefixtures("computed_with")
+def test_a_row_on_arrays_of_another_kind_gives_the_same_to_the_bit(row):
+    for shapes in row.cases:
+        plain = values_and_gradients(row, shapes, lambda array: array)
+        Recording.calls.clear()
+        recordings = values_and_gradients(row, shapes, Recording)
+        assert Recording.calls
+        for what, ours, expected in zip(("value", "gradient"), recordings, plain):
+            for x, array in zip(ours, expected, strict=True):
+                case = f"{row.name} of {shapes}, a {what}"
+                if array is None:  # of an operand that the result does not depend on
+                    assert x is None, case
+                    continue
+                assert type(x) is Recording, f"{case}: a {type(x).__name__}"
+                assert x.shape == array.shape, case
+                assert x.array.astype(array.dtype).tobytes() == array.tobytes(), case
