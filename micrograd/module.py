@@ -1,0 +1,218 @@
+"""What everything with parameters is: a module, its parameters and buffers, its state and modes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from micrograd.engine import Tensor, no_grad
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike
+
+__all__ = ["Module", "fitting", "name_of", "summary"]
+
+
+class Module:
+    """The base of everything with parameters.
+
+    A subclass assigns Tensors and Modules to its attributes (or puts them in lists, tuples and
+    dicts there), and defines `__call__`. Arrays that belong to its state without being trained are
+    attributes named in `buffers`.
+    """
+
+    buffers: tuple[str, ...] = ()
+    training = True
+
+    def __call__(self, x):
+        raise NotImplementedError(f"{type(self).__name__} defines no __call__")
+
+    def named_modules(self) -> dict[str, Module]:
+        """This module and those inside it by their dotted names, in the order of definition."""
+        return {name: m for name, m in self._inside() if isinstance(m, Module)}
+
+    def named_parameters(self) -> dict[str, Tensor]:
+        """The parameters by their dotted names: leaf Tensors, each once, as defined.
+
+        Raises:
+            ValueError: two have one name, such as {"a.b": t} and {"a": {"b": u}}.
+        """
+        named = {name: t for name, t in self._inside() if _is_parameter(t)}
+        if len(named) < len(self.parameters()):
+            raise ValueError(f"two parameters of {type(self).__name__} have one dotted name")
+        return named
+
+    def parameters(self) -> list[Tensor]:
+        """The parameters, each once, in the order of definition."""
+        return [t for _, t in self._inside() if _is_parameter(t)]
+
+    def zero_grad(self) -> None:
+        """Set the gradient of every parameter to zero."""
+        for p in self.parameters():
+            p.grad = None
+
+    def train(self, mode: bool = True) -> Module:
+        """Put this module and those inside it into training mode (dropout, batch statistics)."""
+        for module in self.named_modules().values():
+            module.training = mode
+        return self
+
+    def eval(self) -> Module:
+        """Put this module and those inside it into evaluation mode."""
+        return self.train(False)
+
+    def astype(self, dtype: DTypeLike) -> Module:
+        """Turn parameters and buffers into this floating dtype; gradients are dropped.
+
+        Make the optimizer afterwards: it keeps its state in the dtype of its parameters.
+        """
+        if np.dtype(dtype).kind != "f":
+            raise TypeError(f"astype: expected a floating dtype, got {np.dtype(dtype)}")
+        for p in self.parameters():
+            p.data, p.grad = p.data.astype(dtype), None
+        for module in self.named_modules().values():
+            for name in module.buffers:
+                setattr(module, name, getattr(module, name).astype(dtype))
+        return self
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters and buffers by their dotted names."""
+        return {name: array.copy() for name, array in self._state().items()}
+
+    def load_state_dict(self, state: Mapping[str, ArrayLike], strict: bool = True) -> None:
+        """Take over parameters and buffers from a state of the same names, shapes and dtypes.
+
+        Args:
+            state: arrays by dotted name, as from `state_dict`.
+            strict: also refuse a state that lacks names or has more of them.
+
+        Raises:
+            ValueError: something doesn't fit. Every misfit is listed, and nothing was changed.
+        """
+        mine = self._state()
+        state = fitting(state, mine, strict)
+        for name, array in mine.items():
+            array[...] = state[name]
+
+    def _inside(self) -> Iterable[tuple[str, Module | Tensor]]:
+        found = {id(self): ("", self)}
+        _walk(vars(self), "", found)
+        return found.values()
+
+    def _state(self) -> dict[str, np.ndarray]:
+        """The arrays of parameters and buffers themselves."""
+        state = {name: p.data for name, p in self.named_parameters().items()}
+        for path, module in self.named_modules().items():
+            for name in module.buffers:
+                state[f"{path}.{name}".lstrip(".")] = getattr(module, name)
+        return state
+
+
+def _is_parameter(x: Module | Tensor) -> bool:
+    """A leaf; of the results computed without history, those made to require a gradient."""
+    return isinstance(x, Tensor) and x.is_leaf and (x.requires_grad or not x.op)
+
+
+def fitting(
+    state: Mapping[str, ArrayLike], mine: Mapping[str, np.ndarray], strict: bool
+) -> dict[str, np.ndarray]:
+    """The arrays of state by name, those of mine where it has none; an error if any doesn't fit."""
+    state = {name: np.asarray(array) for name, array in state.items()}
+    misfits = []
+    if strict:
+        misfits += [f"{name}: missing" for name in mine if name not in state]
+        misfits += [f"{name}: unknown" for name in state if name not in mine]
+    state = {name: state.get(name, array) for name, array in mine.items()}
+    for name, array in mine.items():
+        given = state[name]
+        if (given.shape, given.dtype) != (array.shape, array.dtype):
+            expected = f"expected {array.dtype} {array.shape}"
+            misfits.append(f"{name}: {given.dtype} {given.shape}, {expected}")
+    if misfits:
+        raise ValueError("load_state_dict: " + "; ".join(misfits))
+    return state
+
+
+def _walk(x: Any, name: str, found: dict[int, tuple[str, Any]]) -> None:
+    """Add the Modules and Tensors inside x to found, with dotted names, each object once."""
+    items = x.items() if isinstance(x, dict) else enumerate(x)
+    for key, value in items:
+        if isinstance(value, (Tensor, Module)):
+            if id(value) not in found:
+                found[id(value)] = (f"{name}{key}", value)
+                if isinstance(value, Module):
+                    _walk(vars(value), f"{name}{key}.", found)
+        elif isinstance(value, (list, tuple, dict)):
+            _walk(value, f"{name}{key}.", found)
+
+
+def name_of(f: object) -> str:
+    """How a layer or an activation is shown."""
+    return f if isinstance(f, str) else getattr(f, "__name__", repr(f))
+
+
+# A look at a model
+
+
+def summary(model: Module, input_shape: int | Sequence[int], dtype: DTypeLike = np.float64) -> str:
+    """A table of the modules in a model: what each is, the shape it gives, its own parameters.
+
+    The shapes are those of a run on zeros, in evaluation mode and without gradients; afterwards
+    training flags and buffers are what they were. A module that is used twice stands there once,
+    with the shape it gave last.
+
+    Args:
+        model: the model.
+        input_shape: the shape of an input, with its batch: (1, 784), or (1, 3, 32, 32).
+        dtype: of the input; an integer one for a model that starts with an `Embedding`.
+    """
+    modules = model.named_modules()
+    kept = [(m, type(m), m.training) for m in modules.values()]
+    buffers = [(m, name, getattr(m, name)) for m in modules.values() for name in m.buffers]
+    copies = [array.copy() for _, _, array in buffers]
+    zeros, shapes = np.zeros(input_shape, dtype), {}
+    try:
+        for name, m in modules.items():
+            m.__class__ = _reporting(type(m), name, shapes)
+        with no_grad():
+            model.eval()(Tensor(zeros, requires_grad=False) if zeros.dtype.kind == "f" else zeros)
+    finally:
+        for m, kind, mode in kept:
+            m.__class__, m.training = kind, mode
+        for (m, name, array), copy in zip(buffers, copies):
+            array[...] = copy
+            setattr(m, name, array)
+    owned = dict.fromkeys(modules, 0)
+    for name, p in model.named_parameters().items():
+        owner = name.rpartition(".")[0]
+        while owner not in modules:  # a list inside a module is none
+            owner = owner.rpartition(".")[0]
+        owned[owner] += p.size
+    rows = [("layer", "output shape", "parameters")]
+    for name, m in modules.items():
+        plain = len(m.named_modules()) > 1 or type(m).__repr__ is object.__repr__
+        what = type(m).__name__ if plain else repr(m)
+        rows.append(
+            (f"{name}  {what}".strip(), str(shapes.get(name, "not run")), f"{owned[name]:,}")
+        )
+    rows.append(("total", "", f"{sum(owned.values()):,}"))
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = [
+        f"{what:<{widths[0]}}  {shape:<{widths[1]}}  {count:>{widths[2]}}"
+        for what, shape, count in rows
+    ]
+    rule = "-" * len(lines[0])
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+
+def _reporting(kind: type[Module], name: str, shapes: dict[str, tuple]) -> type[Module]:
+    """The class with a `__call__` that notes the shape of what it gives under a name."""
+
+    def call(self, *args, **options):
+        y = kind.__call__(self, *args, **options)
+        shapes[name] = getattr(y, "shape", type(y).__name__)
+        return y
+
+    return type(kind.__name__, (kind,), {"__call__": call})
