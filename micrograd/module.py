@@ -1,18 +1,24 @@
-"""What everything with parameters is: a module, its parameters and buffers, its state and modes."""
+"""Modules: their parameters and buffers, their state and modes, and what runs inside them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
 
-from micrograd.engine import Tensor, no_grad
+from micrograd.engine import Tensor, no_grad, recorded_for
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
 
-__all__ = ["Module", "fitting", "name_of", "summary"]
+__all__ = [
+    "Module", "fitting", "name_of", "owner_of", "summary", "trace", "where_made", "where_used",
+]  # fmt: skip
 
 
 class Module:
@@ -21,10 +27,17 @@ class Module:
     A subclass assigns Tensors and Modules to its attributes (or puts them in lists, tuples and
     dicts there), and defines `__call__`. Arrays that belong to its state without being trained are
     attributes named in `buffers`.
+
+    While a module runs, it owns what is computed: see `where_made`.
     """
 
     buffers: tuple[str, ...] = ()
     training = True
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if not hasattr(cls.__call__, "is_noted"):  # its own, or one of a class that is no Module
+            cls.__call__ = _noted(cls.__call__)
 
     def __call__(self, x):
         raise NotImplementedError(f"{type(self).__name__} defines no __call__")
@@ -115,6 +128,14 @@ def _is_parameter(x: Module | Tensor) -> bool:
     return isinstance(x, Tensor) and x.is_leaf and (x.requires_grad or not x.op)
 
 
+def owner_of(name: str, modules: Mapping[str, Module]) -> str:
+    """The name of the module that a parameter of this dotted name belongs to."""
+    owner = name.rpartition(".")[0]
+    while owner not in modules:  # a list inside a module is none
+        owner = owner.rpartition(".")[0]
+    return owner
+
+
 def fitting(
     state: Mapping[str, ArrayLike], mine: Mapping[str, np.ndarray], strict: bool
 ) -> dict[str, np.ndarray]:
@@ -153,7 +174,114 @@ def name_of(f: object) -> str:
     return f if isinstance(f, str) else getattr(f, "__name__", repr(f))
 
 
-# A look at a model
+# What runs inside a model
+
+
+class _Running:
+    """Whom a thread records for at the moment.
+
+    It stays the same one, for to enter each call in the context itself would take three times as
+    long, and would slow down NumPy, which looks up its error state in the context.
+    """
+
+    __slots__ = ("owner", "thread")
+
+    def __init__(self):
+        self.owner, self.thread = None, get_ident()
+
+
+def _noted(method: Callable) -> Callable:
+    """A `__call__` that says what runs: to results, as their `owner`, and to every `trace`.
+
+    An owner is a tuple: a weak reference to the module, what owned this call in its turn, and the
+    ids of the arguments. It keeps nothing alive, for the module may hold a result that knows it.
+    """
+
+    @wraps(method)
+    def call(self, *args, **options):
+        running = recorded_for.get()
+        if running:  # else nothing is recorded
+            if getattr(running, "thread", None) != get_ident():
+                running = _Running()
+                recorded_for.set(running)
+            outer = running.owner
+            # written out for the one argument that most have, it takes half the time
+            given = (id(args[0]),) if len(args) == 1 else tuple(map(id, args))
+            running.owner = (ref(self), outer, given)
+        try:
+            y = method(self, *args, **options)
+        finally:
+            if running:
+                running.owner = outer
+        for note in _traces:
+            if type(self).__call__ is call:  # super().__call__(x) is a part of it
+                note(self, y)
+        return y
+
+    call.is_noted = True
+    return call
+
+
+def where_made(x: Tensor, names: Mapping[int, str]) -> str:
+    """The name of the innermost module that ran when a result was made, "" for none.
+
+    Args:
+        x: a result with history.
+        names: the names of the modules to find it among, by their ids.
+    """
+    return _innermost(x.owner, names)
+
+
+def where_used(x: object, y: Tensor, names: Mapping[int, str]) -> str:
+    """The name of the module that x, of which y was made, comes from: not as an argument.
+
+    What came into the module that made y as an argument was made around it, or came in there, too.
+    """
+    owner = y.owner
+    while _is_call(owner) and id(x) in owner[2]:
+        owner = owner[1]
+    return _innermost(owner, names)
+
+
+def _innermost(owner: object, names: Mapping[int, str]) -> str:
+    while _is_call(owner):
+        module, owner, _ = owner
+        if id(module()) in names:
+            return names[id(module())]
+    return ""
+
+
+def _is_call(owner: object) -> bool:
+    return isinstance(owner, tuple)
+
+
+_traces: list[Callable] = []  # functions of a module and what it gave, one for each open `trace`
+
+
+@contextmanager
+def trace(model: Module) -> Iterator[list[tuple[str, Any]]]:
+    """Watch what the modules in a model give, in this thread and until the end of the block.
+
+        with trace(model) as given:
+            model(x)
+        for name, y in given:
+            print(name, y.shape, y.data.std())
+
+    The list has the dotted name and the output of every module that runs, in the order in which
+    they end; the model itself has the name "".
+    """
+    names = {id(m): name for name, m in model.named_modules().items()}
+    thread, given = get_ident(), []
+
+    def note(module: Module, y: object) -> None:
+        if id(module) in names and get_ident() == thread:
+            given.append((names[id(module)], y))
+
+    _traces.append(note)
+    try:
+        yield given
+    finally:
+        _traces.remove(note)
 
 
 def summary(model: Module, input_shape: int | Sequence[int], dtype: DTypeLike = np.float64) -> str:
@@ -169,27 +297,25 @@ def summary(model: Module, input_shape: int | Sequence[int], dtype: DTypeLike = 
         dtype: of the input; an integer one for a model that starts with an `Embedding`.
     """
     modules = model.named_modules()
-    kept = [(m, type(m), m.training) for m in modules.values()]
+    modes = [(m, m.training) for m in modules.values()]
     buffers = [(m, name, getattr(m, name)) for m in modules.values() for name in m.buffers]
     copies = [array.copy() for _, _, array in buffers]
-    zeros, shapes = np.zeros(input_shape, dtype), {}
+    x = np.zeros(input_shape, dtype)
+    if x.dtype.kind == "f":
+        x = Tensor(x, requires_grad=False)
     try:
-        for name, m in modules.items():
-            m.__class__ = _reporting(type(m), name, shapes)
-        with no_grad():
-            model.eval()(Tensor(zeros, requires_grad=False) if zeros.dtype.kind == "f" else zeros)
+        with no_grad(), trace(model) as given:
+            model.eval()(x)
     finally:
-        for m, kind, mode in kept:
-            m.__class__, m.training = kind, mode
+        for m, mode in modes:
+            m.training = mode
         for (m, name, array), copy in zip(buffers, copies):
             array[...] = copy
             setattr(m, name, array)
+    shapes = {name: getattr(y, "shape", type(y).__name__) for name, y in given}
     owned = dict.fromkeys(modules, 0)
     for name, p in model.named_parameters().items():
-        owner = name.rpartition(".")[0]
-        while owner not in modules:  # a list inside a module is none
-            owner = owner.rpartition(".")[0]
-        owned[owner] += p.size
+        owned[owner_of(name, modules)] += p.size
     rows = [("layer", "output shape", "parameters")]
     for name, m in modules.items():
         plain = len(m.named_modules()) > 1 or type(m).__repr__ is object.__repr__
@@ -205,14 +331,3 @@ def summary(model: Module, input_shape: int | Sequence[int], dtype: DTypeLike = 
     ]
     rule = "-" * len(lines[0])
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
-
-
-def _reporting(kind: type[Module], name: str, shapes: dict[str, tuple]) -> type[Module]:
-    """The class with a `__call__` that notes the shape of what it gives under a name."""
-
-    def call(self, *args, **options):
-        y = kind.__call__(self, *args, **options)
-        shapes[name] = getattr(y, "shape", type(y).__name__)
-        return y
-
-    return type(kind.__name__, (kind,), {"__call__": call})

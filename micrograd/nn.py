@@ -31,7 +31,7 @@ from micrograd.layers import (
     initial,
 )
 from micrograd.losses import binary_cross_entropy_with_logits, cross_entropy, max_margin, mse
-from micrograd.module import Module, name_of, summary
+from micrograd.module import Module, name_of, summary, trace
 from micrograd.module import fitting as _fitting  # noqa: F401 (optim's name for it)
 from micrograd.operations import linear
 
@@ -39,7 +39,7 @@ __all__ = [
     "ACTIVATIONS", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv2d", "Dropout", "Embedding",
     "Flatten", "Layer", "LayerNorm", "MaxPool2d", "Module", "MultiLayerPerceptron", "RMSNorm",
     "Sequential", "binary_cross_entropy_with_logits", "cross_entropy", "load", "max_margin", "mse",
-    "save", "summary", "to_torch",
+    "save", "summary", "to_torch", "trace",
 ]  # fmt: skip
 
 
@@ -59,7 +59,7 @@ class Sequential(Module):
         return x
 
     def __repr__(self) -> str:
-        return f"Sequential of [{', '.join(name_of(layer) for layer in self.layers)}]"
+        return f"{type(self).__name__} of [{', '.join(name_of(layer) for layer in self.layers)}]"
 
 
 class Layer(Module):
