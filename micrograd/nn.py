@@ -96,8 +96,10 @@ class Layer(Module):
         return f"Layer({self.bias.size}, act={name_of(self.act)})"
 
 
-class MultiLayerPerceptron(Module):
+class MultiLayerPerceptron(Sequential):
     """Fully connected layers, all but the last followed by the activation.
+
+    One example (n_inp,) or a batch (..., n_inp) gives scores of shape (..., n_outs[-1]).
 
     Args:
         n_inp: the number of inputs.
@@ -114,13 +116,8 @@ class MultiLayerPerceptron(Module):
         rng: np.random.Generator | None = None,
     ):
         acts = [act] * (len(n_outs) - 1) + [None]
-        self.layers = [Layer(n, m, a, init, rng) for n, m, a in zip([n_inp, *n_outs], n_outs, acts)]
-
-    def __call__(self, x) -> Tensor:
-        """Scores of shape (..., n_outs[-1]) for one example (n_inp,) or a batch (..., n_inp)."""
-        for layer in self.layers:
-            x = layer(x)
-        return x
+        shapes = zip([n_inp, *n_outs], n_outs)
+        super().__init__(*(Layer(n, m, a, init, rng) for (n, m), a in zip(shapes, acts)))
 
     def __repr__(self) -> str:
         return f"MLP of [{', '.join(map(repr, self.layers))}]"
