@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from micrograd.engine import Tensor
 from micrograd.module import Module, name_of
 from micrograd.protocol import data_of
 
-__all__ = ["to_torch"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import ArrayLike
+
+__all__ = ["Door", "to_torch"]
 
 
-def to_torch(model: Module):
+def to_torch(model: Module) -> Any:
     """The same network as a `torch.nn.Sequential`, with a copy of the same weights.
+
+    A module that stands twice in the model does so in the copy; training flags are kept, and frozen
+    parameters stay frozen. A module of your own is converted if it has a `torch_modules` method.
 
     Raises:
         ImportError: PyTorch is not installed.
@@ -23,87 +33,74 @@ def to_torch(model: Module):
         import torch
     except ImportError:
         raise ImportError("to_torch wants PyTorch: pip install torch") from None
-
-    from micrograd.layers import (
-        ACTIVATIONS,
-        AvgPool2d,
-        BatchNorm1d,
-        Conv2d,
-        Dropout,
-        Embedding,
-        Flatten,
-        LayerNorm,
-        MaxPool2d,
-        RMSNorm,
-    )
-    from micrograd.nn import Layer, MultiLayerPerceptron, Sequential
-
-    t = torch.nn
-    activations = {
-        "relu": t.ReLU, "leaky_relu": t.LeakyReLU, "tanh": t.Tanh, "sigmoid": t.Sigmoid,
-        "gelu": t.GELU, "silu": t.SiLU, "softplus": partial(t.Softplus, threshold=40),
-    }  # fmt: skip
-    by_function = {ACTIVATIONS[name]: module for name, module in activations.items()}
-
-    def filled(module, **arrays):
-        """A PyTorch module with these parameters and buffers, in their dtype."""
-        with torch.no_grad():
-            for name, array in arrays.items():
-                if array is not None:
-                    old = getattr(module, name)
-                    new = torch.tensor(np.ascontiguousarray(data_of(array)))
-                    if isinstance(old, t.Parameter):
-                        new = t.Parameter(new, getattr(array, "requires_grad", True))
-                    setattr(module, name, new)
-        return module
-
-    made = {}  # by id: a module that stands twice in the model does so in the copy
-
-    def convert(m) -> list:
-        if id(m) not in made:
-            made[id(m)] = converted(m)
-            if isinstance(m, Module) and not isinstance(m, (Sequential, MultiLayerPerceptron)):
-                made[id(m)] = [part.train(m.training) for part in made[id(m)]]
-        return made[id(m)]
-
-    def converted(m) -> list:
-        home = next((k for k in type(m).__mro__ if k.__module__.startswith("micrograd.")), None)
-        if isinstance(m, Module) and type(m).__call__ is not home.__call__:
-            raise TypeError(f"to_torch: {type(m).__name__} has a __call__ of its own")
-        if isinstance(m, (Sequential, MultiLayerPerceptron)):
-            return [part for layer in m.layers for part in convert(layer)]
-        if isinstance(m, Layer):
-            linear = filled(t.Linear(*m.weights.shape), weight=m.weights.data.T, bias=m.bias)
-            linear.weight.requires_grad_(m.weights.requires_grad)
-            return [linear, *([] if m.act is None else convert(m._activate))]
-        if isinstance(m, Conv2d):
-            out, channels, *kernel = m.weight.shape
-            conv = t.Conv2d(channels, out, kernel, m.stride, m.padding, bias=m.bias is not None)
-            return [filled(conv, weight=m.weight, bias=m.bias)]
-        if isinstance(m, MaxPool2d):
-            return [t.MaxPool2d(m.kernel, m.stride, m.padding)]
-        if isinstance(m, AvgPool2d):
-            return [t.AvgPool2d(m.kernel, m.stride, m.padding)]
-        if isinstance(m, Flatten):
-            return [t.Flatten()]
-        if isinstance(m, Dropout):
-            return [t.Dropout(m.p)]
-        if isinstance(m, Embedding):
-            return [filled(t.Embedding(*m.weight.shape), weight=m.weight)]
-        if isinstance(m, LayerNorm):
-            norm = t.LayerNorm(m.shape, m.eps, m.weight is not None, m.bias is not None)
-            return [filled(norm, weight=m.weight, bias=m.bias)]
-        if isinstance(m, RMSNorm):
-            return [filled(t.RMSNorm(m.shape, m.eps, m.weight is not None), weight=m.weight)]
-        if isinstance(m, BatchNorm1d):
-            kind = getattr(t, type(m).__name__)
-            norm = kind(len(m.running_mean), m.eps, m.momentum, m.weight is not None)
-            statistics = {name: getattr(m, name) for name in m.buffers}
-            return [filled(norm, weight=m.weight, bias=m.bias, **statistics)]
-        if m in by_function:
-            return [by_function[m]()]
-        raise TypeError(f"to_torch: {name_of(m)} has no counterpart in PyTorch")
-
-    network = t.Sequential(*convert(model))
+    network = torch.nn.Sequential(*Door(torch).convert(model))
     network.training = model.training  # each of its parts has its own
     return network
+
+
+class Door:
+    """What `Module.torch_modules` builds with.
+
+    Attributes:
+        nn: `torch.nn`.
+    """
+
+    def __init__(self, torch: Any):
+        self.nn, self._torch = torch.nn, torch
+        self._made: dict[int, tuple] = {}  # by id, each module and what became of it
+        self._done: set = set()  # PyTorch's modules that have their training flag
+
+    def convert(self, x: Module | Callable) -> list:
+        """PyTorch's modules for a module, the same ones every time, or for an activation.
+
+        Raises:
+            TypeError: there are none.
+        """
+        if not isinstance(x, Module):
+            return [self._activation(x)]
+        if id(x) not in self._made:
+            _check_call(x)
+            parts = x.torch_modules(self)
+            for new in {m for part in parts for m in part.modules()} - self._done:
+                new.training = x.training
+                self._done.add(new)
+            self._made[id(x)] = x, parts
+        return self._made[id(x)][1]
+
+    def filled(self, module: Any, **arrays: Tensor | ArrayLike | None) -> Any:
+        """One of PyTorch's modules with copies of these parameters and buffers, in their dtype.
+
+        What is None stays as it is. A Tensor that requires no gradient makes a frozen parameter.
+        """
+        for name, array in arrays.items():
+            if array is not None:
+                new = self._torch.tensor(np.ascontiguousarray(data_of(array)))
+                if isinstance(getattr(module, name), self.nn.Parameter):
+                    new = self.nn.Parameter(new, getattr(array, "requires_grad", True))
+                setattr(module, name, new)
+        return module
+
+    def _activation(self, function: Callable) -> Any:
+        nn = self.nn
+        for ours, make in (
+            (Tensor.relu, nn.ReLU),
+            (Tensor.leaky_relu, nn.LeakyReLU),
+            (Tensor.tanh, nn.Tanh),
+            (Tensor.sigmoid, nn.Sigmoid),
+            (Tensor.gelu, nn.GELU),
+            (Tensor.silu, nn.SiLU),
+            (Tensor.softplus, partial(nn.Softplus, threshold=40)),
+        ):
+            if function is ours:
+                return make()
+        raise TypeError(f"to_torch: {name_of(function)} has no counterpart in PyTorch")
+
+
+def _check_call(module: Module) -> None:
+    """Refuse a module of a class that computes something else than the class it is converted by."""
+    kind = type(module)
+    home = next(k for k in kind.__mro__ if "torch_modules" in vars(k))
+    if home is not Module and kind.__call__ is not home.__call__:
+        raise TypeError(
+            f"to_torch: {kind.__name__} has a __call__ of its own, but no torch_modules beside it"
+        )

@@ -21,6 +21,8 @@ from micrograd.protocol import data_of
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from micrograd.interop import Door
+
 __all__ = [
     "ACTIVATIONS", "Activation", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv2d", "Dropout",
     "Embedding", "Flatten", "LayerNorm", "MaxPool2d", "RMSNorm", "activation", "initial",
@@ -65,6 +67,9 @@ class Flatten(Module):
     def __call__(self, x) -> Tensor:
         return x.reshape(len(x), math.prod(x.shape[1:]))
 
+    def torch_modules(self, door: Door) -> list:
+        return [door.nn.Flatten()]
+
     def __repr__(self) -> str:
         return "Flatten()"
 
@@ -86,6 +91,9 @@ class Embedding(Module):
         """
         return self.weight[integers_below("Embedding", index, len(self.weight))]
 
+    def torch_modules(self, door: Door) -> list:
+        return [door.filled(door.nn.Embedding(*self.weight.shape), weight=self.weight)]
+
     def __repr__(self) -> str:
         return f"Embedding{self.weight.shape}"
 
@@ -106,6 +114,9 @@ class Dropout(Module):
             return x
         keep = (self.rng or np.random).random(x.shape) >= self.p
         return x * (keep.astype(x.dtype) / max(1 - self.p, np.finfo(x.dtype).tiny))
+
+    def torch_modules(self, door: Door) -> list:
+        return [door.nn.Dropout(self.p)]
 
     def __repr__(self) -> str:
         return f"Dropout({self.p})"
@@ -155,6 +166,11 @@ class LayerNorm(Module):
         _check_last_axes("LayerNorm", x, self.shape)
         return _affine(_normalize(x, _last(self.shape), self.eps), self.weight, self.bias)
 
+    def torch_modules(self, door: Door) -> list:
+        affine, biased = self.weight is not None, self.bias is not None
+        norm = door.nn.LayerNorm(self.shape, self.eps, affine, biased)
+        return [door.filled(norm, weight=self.weight, bias=self.bias)]
+
     def __repr__(self) -> str:
         return f"LayerNorm({self.shape})"
 
@@ -182,6 +198,10 @@ class RMSNorm(Module):
         _check_last_axes("RMSNorm", x, self.shape)
         eps = float(np.finfo(x.dtype).eps) if self.eps is None else self.eps
         return _affine(_normalize(x, _last(self.shape), eps, center=False), self.weight, None)
+
+    def torch_modules(self, door: Door) -> list:
+        norm = door.nn.RMSNorm(self.shape, self.eps, self.weight is not None)
+        return [door.filled(norm, weight=self.weight)]
 
     def __repr__(self) -> str:
         return f"RMSNorm({self.shape})"
@@ -240,6 +260,12 @@ class BatchNorm1d(Module):
         if self.weight is None:
             return y
         return y * self.weight.reshape(column) + self.bias.reshape(column)
+
+    def torch_modules(self, door: Door) -> list:
+        kind = door.nn.BatchNorm2d if 4 in self._ndims else door.nn.BatchNorm1d
+        norm = kind(len(self.running_mean), self.eps, self.momentum, self.weight is not None)
+        statistics = {name: getattr(self, name) for name in self.buffers}
+        return [door.filled(norm, weight=self.weight, bias=self.bias, **statistics)]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.running_mean)})"
@@ -343,6 +369,12 @@ class Conv2d(Module):
             y = linear(weight, columns, self.bias.reshape(out, 1))
         return y.reshape(n, out, h, w)
 
+    def torch_modules(self, door: Door) -> list:
+        out, channels, *kernel = self.weight.shape
+        biased = self.bias is not None
+        conv = door.nn.Conv2d(channels, out, kernel, self.stride, self.padding, bias=biased)
+        return [door.filled(conv, weight=self.weight, bias=self.bias)]
+
     def __repr__(self) -> str:
         out, channels, *kernel = self.weight.shape
         return (
@@ -398,6 +430,9 @@ class MaxPool2d(_Pool2d):
         apart = self.stride[0] >= self.kernel[0] and self.stride[1] >= self.kernel[1]
         return apply("max_pool", forward, (x,), lambda g, y, x: _to_largest(g, y, x, parts, apart))
 
+    def torch_modules(self, door: Door) -> list:
+        return [door.nn.MaxPool2d(self.kernel, self.stride, self.padding)]
+
 
 class AvgPool2d(_Pool2d):
     """The mean of each window; the zeros of the padding count, as in PyTorch.
@@ -410,6 +445,9 @@ class AvgPool2d(_Pool2d):
         _check_images("AvgPool2d", x)
         x = _pad(x, self.padding)
         return _windows("AvgPool2d", x, self.kernel, self.stride).mean(axis=(-2, -1))
+
+    def torch_modules(self, door: Door) -> list:
+        return [door.nn.AvgPool2d(self.kernel, self.stride, self.padding)]
 
 
 def _pair(name: str, x: int | Sequence[int], least: int = 1) -> tuple[int, int]:

@@ -16,6 +16,8 @@ from micrograd.engine import Tensor, no_grad, recorded_for
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
 
+    from micrograd.interop import Door
+
 __all__ = [
     "Module", "fitting", "name_of", "owner_of", "summary", "trace", "where_made", "where_used",
 ]  # fmt: skip
@@ -108,6 +110,26 @@ class Module:
         state = fitting(state, mine, strict)
         for name, array in mine.items():
             array[...] = state[name]
+
+    def torch_modules(self, door: Door) -> list:
+        """PyTorch's modules that, one after the other, compute the same: `to_torch` asks for them.
+
+        A module of your own may have this beside its `__call__`:
+
+            def torch_modules(self, door):
+                scale = door.nn.Linear(1, 1, bias=False)
+                return [door.filled(scale, weight=self.scale), *door.convert(self.inner)]
+
+        Args:
+            door: has `nn`, which is `torch.nn`; `filled` to put weights in; `convert` for modules
+                and activations inside this one.
+
+        Raises:
+            TypeError: there is no counterpart in PyTorch.
+        """
+        raise TypeError(
+            f"to_torch: {type(self).__name__} has no counterpart in PyTorch, and no torch_modules"
+        )
 
     def _inside(self) -> Iterable[tuple[str, Module | Tensor]]:
         found = {id(self): ("", self)}

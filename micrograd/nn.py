@@ -8,6 +8,7 @@ no gradient is computed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -35,6 +36,9 @@ from micrograd.module import Module, name_of, summary, trace
 from micrograd.module import fitting as _fitting  # noqa: F401 (optim's name for it)
 from micrograd.operations import linear
 
+if TYPE_CHECKING:
+    from micrograd.interop import Door
+
 __all__ = [
     "ACTIVATIONS", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv2d", "Dropout", "Embedding",
     "Flatten", "Layer", "LayerNorm", "MaxPool2d", "Module", "MultiLayerPerceptron", "RMSNorm",
@@ -57,6 +61,9 @@ class Sequential(Module):
         for layer in self.layers:
             x = layer(x)
         return x
+
+    def torch_modules(self, door: Door) -> list:
+        return [part for layer in self.layers for part in door.convert(layer)]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__} of [{', '.join(name_of(layer) for layer in self.layers)}]"
@@ -91,6 +98,12 @@ class Layer(Module):
     def __call__(self, x) -> Tensor:
         y = linear(x, self.weights, self.bias)
         return y if self._activate is None else self._activate(y)
+
+    def torch_modules(self, door: Door) -> list:
+        weight = Tensor(self.weights.data.T, self.weights.requires_grad)
+        linear = door.nn.Linear(*self.weights.shape)
+        act = [] if self._activate is None else door.convert(self._activate)
+        return [door.filled(linear, weight=weight, bias=self.bias), *act]
 
     def __repr__(self) -> str:
         return f"Layer({self.bias.size}, act={name_of(self.act)})"
