@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from micrograd.arrays import describe
+from micrograd.arrays import describe, zeros
 from micrograd.engine import Tensor, apply
 from micrograd.module import Module
 from micrograd.operations import linear
@@ -359,7 +359,9 @@ class Conv2d(Module):
     def __call__(self, x) -> Tensor:
         out, *window = self.weight.shape
         _check_images("Conv2d", x, window[0])
-        x = _windows("Conv2d", _pad(x, self.padding), tuple(window[1:]), self.stride)
+        x = _pad(x, self.padding)
+        _check_window("Conv2d", x, tuple(window[1:]))
+        x = _windows(x, tuple(window[1:]), self.stride)
         n, _, h, w = x.shape[:4]
         columns = x.transpose(0, 1, 4, 5, 2, 3).reshape(n, math.prod(window), h * w)
         weight = self.weight.reshape(out, math.prod(window))
@@ -419,16 +421,8 @@ class MaxPool2d(_Pool2d):
     def __call__(self, x) -> Tensor:
         _check_images("MaxPool2d", x)
         x = _pad(x, self.padding, -np.inf)
-        parts = _parts("MaxPool2d", x.shape, self.kernel, self.stride)
-
-        def forward(x):
-            y = x[parts[0]].copy()
-            for part in parts[1:]:
-                np.maximum(y, x[part], out=y)
-            return y
-
-        apart = self.stride[0] >= self.kernel[0] and self.stride[1] >= self.kernel[1]
-        return apply("max_pool", forward, (x,), lambda g, y, x: _to_largest(g, y, x, parts, apart))
+        _check_window("MaxPool2d", x, self.kernel)
+        return _max_pool(x, self.kernel, self.stride)
 
     def torch_modules(self, door: Door) -> list:
         return [door.nn.MaxPool2d(self.kernel, self.stride, self.padding)]
@@ -444,7 +438,8 @@ class AvgPool2d(_Pool2d):
     def __call__(self, x) -> Tensor:
         _check_images("AvgPool2d", x)
         x = _pad(x, self.padding)
-        return _windows("AvgPool2d", x, self.kernel, self.stride).mean(axis=(-2, -1))
+        _check_window("AvgPool2d", x, self.kernel)
+        return _windows(x, self.kernel, self.stride).mean(axis=(-2, -1))
 
     def torch_modules(self, door: Door) -> list:
         return [door.nn.AvgPool2d(self.kernel, self.stride, self.padding)]
@@ -472,11 +467,14 @@ def _pad(x, padding: tuple[int, int], value: float = 0):
     return np.pad(x, widths, constant_values=value)
 
 
-def _parts(name: str, shape: tuple, kernel: tuple[int, int], stride: tuple[int, int]) -> list:
+def _check_window(name: str, x, kernel: tuple[int, int]) -> None:
+    if any(k > n for k, n in zip(kernel, x.shape[2:])):
+        raise ValueError(f"{name}: a window {kernel} is larger than the image {x.shape[2:]}")
+
+
+def _parts(shape: tuple[int, ...], kernel: tuple[int, int], stride: tuple[int, int]) -> list:
     """For each place (i, j) of a window, in rows: the index of what stands there in all windows."""
     h, w = ((n - k) // s + 1 for n, k, s in zip(shape[2:], kernel, stride))
-    if h < 1 or w < 1:
-        raise ValueError(f"{name}: a window {kernel} is larger than the image {shape[2:]}")
     return [
         (..., slice(i, i + h * stride[0], stride[0]), slice(j, j + w * stride[1], stride[1]))
         for i in range(kernel[0])
@@ -484,63 +482,62 @@ def _parts(name: str, shape: tuple, kernel: tuple[int, int], stride: tuple[int, 
     ]
 
 
-def _windows(name: str, x, kernel: tuple[int, int], stride: tuple[int, int]) -> Tensor:
+def _windows(x, kernel: tuple[int, int], stride: tuple[int, int]) -> Tensor:
     """All windows of images, (n, c, h', w', kh, kw): a view, from which nothing is copied."""
-    parts = _parts(name, x.shape, kernel, stride)
-    return apply(
-        "windows",
-        lambda x: _view(x, kernel, stride),
-        (x,),
-        lambda g, y, x: _fold(g, x.shape, kernel, stride, parts),
-    )
+
+    def forward(x):
+        view = np.lib.stride_tricks.sliding_window_view(x, kernel, axis=(2, 3))
+        return view[:, :, :: stride[0], :: stride[1]]
+
+    return apply("windows", forward, (x,), lambda g, y, x: _fold(g, x.shape, kernel, stride))
 
 
-def _view(x: np.ndarray, kernel: tuple[int, int], stride: tuple[int, int]) -> np.ndarray:
-    view = np.lib.stride_tricks.sliding_window_view(x, kernel, axis=(2, 3))
-    return view[:, :, :: stride[0], :: stride[1]]
+def _fold(x, shape: tuple[int, ...], kernel: tuple[int, int], stride: tuple[int, int]) -> Tensor:
+    """Images of this shape from all of their windows, added up where they overlap."""
 
-
-def _fold(g, shape: tuple, kernel: tuple[int, int], stride: tuple[int, int], parts: list):
-    """Add the windows up where they overlap: the derivative of taking them, and the reverse."""
-    if isinstance(g, Tensor):
-        return apply(
-            "fold",
-            lambda g: _fold(g, shape, kernel, stride, parts),
-            (g,),
-            lambda u, y, g: (
-                _windows("fold", u, kernel, stride)
-                if isinstance(u, Tensor)
-                else _view(u, kernel, stride)
-            ),
-        )
-    out = np.zeros(shape, g.dtype)
-    for k, part in enumerate(parts):
-        out[part] += g[(..., *divmod(k, kernel[1]))]
-    return out
-
-
-def _to_largest(g, y, x, parts: list, apart: bool):
-    """Put g where x has the y of its window, in the first such place; zeros elsewhere.
-
-    Where windows that are not apart overlap, the sum of their g.
-    """
-    x, y = data_of(x), data_of(y)
-    free = np.ones(y.shape, bool)
-    found = []
-    for part in parts:
-        found.append((x[part] == y) & free)
-        free &= ~found[-1]
-
-    def forward(g):
-        out = np.zeros(x.shape, g.dtype)
-        for part, here in zip(parts, found):
-            if apart:
-                np.multiply(g, here, out=out[part])
-            else:
-                out[part] += g * here
+    def forward(x):
+        out = zeros(shape, x)
+        for k, part in enumerate(_parts(shape, kernel, stride)):
+            out[part] += x[(..., *divmod(k, kernel[1]))]
         return out
 
-    def derivative(u, y, g):
-        return sum(u[part] * here for part, here in zip(parts, found))
+    return apply("fold", forward, (x,), lambda g, y, x: _windows(g, kernel, stride))
 
-    return apply("to_largest", forward, (g,), derivative) if isinstance(g, Tensor) else forward(g)
+
+def _max_pool(x, kernel: tuple[int, int], stride: tuple[int, int]) -> Tensor:
+    """The largest value of each window; the gradient goes to the first of them, in rows."""
+    parts = _parts(x.shape, kernel, stride)
+
+    def forward(x):
+        y = x[parts[0]].copy()
+        for part in parts[1:]:
+            np.maximum(y, x[part], out=y)
+        return y
+
+    def derivative(g, y, x):
+        largest, free = [], True
+        for part in parts:
+            largest.append((x[part] == y) & free)
+            free = free & ~largest[-1]
+        apart = stride[0] >= kernel[0] and stride[1] >= kernel[1]
+        return _put(g, parts, largest, x.shape, apart)
+
+    return apply("max_pool", forward, (x,), derivative)
+
+
+def _put(x, parts: list, masks: list, shape: tuple[int, ...], apart: bool) -> Tensor:
+    """Zeros of this shape with x added at each part where its mask holds; apart if none overlap."""
+
+    def forward(x):
+        out = zeros(shape, x)
+        for part, mask in zip(parts, masks):
+            if apart:  # then most of the time goes into the memory, which is written once
+                np.multiply(x, mask, out=out[part])
+            else:
+                out[part] += x * mask
+        return out
+
+    def derivative(g, y, x):
+        return sum(g[part] * mask for part, mask in zip(parts, masks))
+
+    return apply("put", forward, (x,), derivative)
