@@ -1,4 +1,4 @@
-"""The pictures of graphs: what stands in them, how they are saved, and the table of a model."""
+"""The pictures of graphs: what stands in them, and how they are saved."""
 
 import re
 import sys
@@ -8,6 +8,7 @@ from html import escape
 
 import numpy as np
 import pytest
+from networks import Attention, Transformer, rng
 
 from micrograd import Tensor, concatenate, no_grad
 from micrograd.draw import draw
@@ -16,23 +17,15 @@ from micrograd.nn import (
     BatchNorm2d,
     Conv2d,
     Dropout,
-    Embedding,
     Flatten,
     Layer,
-    LayerNorm,
     MaxPool2d,
     Module,
     MultiLayerPerceptron,
     Sequential,
     cross_entropy,
     mse,
-    summary,
 )
-
-
-def rng():
-    return np.random.default_rng(5)
-
 
 # Reading a picture
 
@@ -314,38 +307,6 @@ def test_a_model_of_images():
         "layers.5 Flatten()": ["reshape"],
         "layers.6 Layer(3, act=None)": ["linear"],
     }  # fmt: skip
-
-
-class Attention(Module):
-    def __init__(self, width):
-        self.q, self.k = Layer(width, width, rng=rng()), Layer(width, width, rng=rng())
-        self.out = Layer(width, width, rng=rng())
-
-    def __call__(self, x):
-        return self.out((self.q(x) @ self.k(x).swapaxes(-1, -2)).softmax(-1) @ x)
-
-
-class Block(Module):
-    def __init__(self, width):
-        self.norm, self.attention = LayerNorm(width), Attention(width)
-        self.mlp = MultiLayerPerceptron(width, [8, width], rng=rng())
-
-    def __call__(self, x):
-        x = x + self.attention(self.norm(x))
-        return x + self.mlp(x)
-
-
-class Transformer(Module):
-    def __init__(self, blocks):
-        self.tokens, self.places = Embedding(7, 4, rng()), Embedding(5, 4, rng())
-        self.blocks = [Block(4) for _ in range(blocks)]
-        self.head = {'"<&>"': Layer(4, 7, rng=rng())}
-
-    def __call__(self, x):
-        x = self.tokens(x) + self.places(np.arange(x.shape[-1]))
-        for block in self.blocks:
-            x = block(x)
-        return self.head['"<&>"'](x)
 
 
 def transformer_loss(blocks):
@@ -656,66 +617,3 @@ def test_draw_refuses(name):
     f, error, message = REFUSED[name]
     with pytest.raises(error, match=message):
         f()
-
-
-# The table of a model
-
-
-def test_summary_of_a_perceptron():
-    assert summary(MultiLayerPerceptron(784, [32, 10]), (1, 784)).splitlines() == [
-        "layer                          output shape  parameters",
-        "-------------------------------------------------------",
-        "MultiLayerPerceptron           (1, 10)                0",
-        "layers.0  Layer(32, act=relu)  (1, 32)           25,120",
-        "layers.1  Layer(10, act=None)  (1, 10)              330",
-        "-------------------------------------------------------",
-        "total                                            25,450",
-    ]
-
-
-def columns(table):
-    return [re.split(" {2,}", line) for line in table.splitlines() if "--" not in line][1:]
-
-
-def test_summary_of_integers():
-    model = Transformer(1)
-    rows = columns(summary(model, (2, 5), dtype=int))
-    assert ["tokens", "Embedding(7, 4)", "(2, 5, 4)", "28"] in rows
-    assert rows[-1] == ["total", f"{sum(p.size for p in model.parameters()):,}"]
-    assert sum(int(row[-1].replace(",", "")) for row in rows[:-1]) == int(rows[-1][1])
-
-
-def test_summary_leaves_the_model_as_it_was():
-    model = Sequential(Layer(3, 4), BatchNorm1d(4), Dropout(0.5), Layer(4, 2))
-    model(rng().normal(size=(8, 3)))
-    model.layers[1].eval()
-    flags = [m.training for m in model.named_modules().values()]
-    kinds = [type(m) for m in model.named_modules().values()]
-    state = model.state_dict()
-    arrays = [model.layers[1].running_mean, model.layers[1].running_var]
-    for shape in ((5, 3), (5, 9)):  # the second does not fit
-        try:
-            rows = columns(summary(model, shape))
-        except ValueError:
-            assert shape == (5, 9)
-    assert rows[2] == ["layers.1", "BatchNorm1d(4)", "(5, 4)", "8"]
-    assert [m.training for m in model.named_modules().values()] == flags
-    assert [type(m) for m in model.named_modules().values()] == kinds
-    assert model.layers[1].running_mean is arrays[0]
-    assert model.layers[1].running_var is arrays[1]
-    assert all(np.array_equal(state[name], array) for name, array in model.state_dict().items())
-    assert not any(p.has_grad for p in model.parameters())
-
-
-def test_summary_in_float32_and_of_a_module_that_does_not_run():
-    class Model(Module):
-        def __init__(self):
-            self.used, self.unused = Layer(3, 2), Layer(5, 5)
-
-        def __call__(self, x):
-            assert x.dtype == np.float32
-            return self.used(x)
-
-    rows = columns(summary(Model().astype(np.float32), 3, np.float32))
-    assert rows[0] == ["Model", "(2,)", "0"]
-    assert rows[2] == ["unused", "Layer(5, act=None)", "not run", "30"]
