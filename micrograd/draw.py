@@ -436,7 +436,8 @@ def _label(x: object, name: str) -> str:
     rows = {"data": data}
     if isinstance(x, Tensor) and x.has_grad:
         rows["grad"] = x.grad
-    if data.ndim <= 2 and all(n <= m for n, m in zip(data.shape[::-1], _SMALL[::-1])):
+    small = data.ndim <= 2 and all(n <= m for n, m in zip(data.shape[::-1], _SMALL[::-1]))
+    if small or not data.size:
         table = [[_grey(key), _text(_written_out(array))] for key, array in rows.items()]
     else:
         table = [["", _grey("mean"), _grey("norm")]]

@@ -167,6 +167,7 @@ NUMBERS = {
     "large": (np.array([1.0] * 15 + [9.0]), "(16,) mean norm data 1.5 9.8"),
     "deep": (np.full((2, 1, 2), 2.0), "(2, 1, 2) mean norm data 2 4"),
     "empty": (np.zeros((0, 3)), "(0, 3) data empty"),
+    "empty and deep": (np.zeros((0, 3, 4)), "(0, 3, 4) data empty"),
     "not finite": (np.array([np.nan, np.inf]), "(2,) data [nan inf]"),
     "large and not finite": (np.full(99, np.inf), "(99,) mean norm data inf inf"),
     "float32": (np.full(9, 3e38, np.float32), "(9,) mean norm data 3e+38 9e+38"),

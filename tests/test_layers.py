@@ -2,17 +2,21 @@
 
 # ruff: noqa: NPY002 (that NumPy's global state decides the draws is what some tests are about)
 
+import copy
 import gc
+import pickle
 
 import numpy as np
 import pytest
 import torch
-from networks import an_input, assert_refused, of, positive
+from networks import an_input, assert_refused, assert_same_states, of, positive
 from operations import assert_same, compare, normal
 from torch.func import functional_call
 from torch.nn import functional
 
 from micrograd import Tensor, nn
+from micrograd.draw import draw
+from micrograd.protocol import data_of
 
 LAYERS_OF_IMAGES = [
     "Conv2d(2, 3, 2)", "MaxPool2d(2)", "AvgPool2d(2)", "BatchNorm2d(2)", "LayerNorm(4)",
@@ -227,6 +231,51 @@ def test_layer_takes_an_array_as_it_takes_a_tensor(expression, kind):
     on_array, on_tensor = (t.data if isinstance(t, Tensor) else t for t in y)
     assert_same(on_array, on_tensor, expression, 0)
     assert not model.parameters() or y[0].requires_grad
+
+
+@layers
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))],
+                         ids=["deepcopy", "pickle"])  # fmt: skip
+def test_a_copied_or_pickled_layer_is_its_own(expression, kind, again):
+    model, x = in_both(expression, False, np.float64)[0], an_input(kind)
+    twin = again(model)
+    assert repr(twin) == repr(model)
+    assert_same_states(twin.state_dict(), model.state_dict())
+    assert_same(data_of(twin(x)), data_of(model(x)), expression, 0)
+    for array in [p.data for p in twin.parameters()]:
+        array += 1
+    for name, array in model.state_dict().items():
+        old = in_both(expression, False, np.float64)[0].state_dict()[name]
+        assert_same(array, old, f"{name} of the original", 0)
+
+
+@layers
+def test_the_state_of_a_layer_is_all_that_it_needs(expression, kind):
+    model, x = in_both(expression, False, np.float64)[0], an_input(kind)
+    other = eval(expression, {**vars(nn)}).eval()
+    other.load_state_dict(model.state_dict())
+    assert_same(data_of(other(x)), data_of(model(x)), expression, 0)
+
+
+@layers
+def test_to_torch_gives_the_same_layer(expression, kind):
+    model, x = in_both(expression, False, np.float64)[0], an_input(kind)
+    assert_same(data_of(model(x)), nn.to_torch(model)(torch.tensor(x)), expression, 1e-9)
+
+
+@layers
+def test_pictures_and_tables_know_a_layer(expression, kind):
+    """Its name and its size; in the picture its operations stand in its frame."""
+    model, x = nn.Sequential(eval(expression, {**vars(nn)})).eval(), an_input(kind)
+    table = nn.summary(model, x.shape, x.dtype)
+    assert f"layers.0  {type(model.layers[0]).__name__}" in table
+    assert f" {sum(p.size for p in model.parameters()):,}" in table.splitlines()[-1]
+    y = model(Tensor(x) if x.dtype.kind == "f" else x)
+    if y.operands:  # a Dropout in evaluation mode gives its input
+        picture = draw(y.sum(), model).dot
+        assert "label=<<b>layers.0</b> " in picture
+        outside = picture.partition("subgraph")[0]
+        assert outside.count("shape=ellipse") == 1, "there is more outside than the sum"
 
 
 def test_batch_norm_follows_pytorch_through_several_batches():

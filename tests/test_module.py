@@ -1,6 +1,10 @@
 """Modules: parameters, modes, state, what runs inside; and the table of a model."""
 
+import gc
+import inspect
 import re
+import threading
+import weakref
 from contextlib import nullcontext
 
 import numpy as np
@@ -9,6 +13,7 @@ from networks import NESTED, Nested, NoCall, Transformer, assert_refused, assert
 from operations import assert_same
 
 from micrograd import Tensor, nn, no_grad
+from micrograd.module import where_made
 from micrograd.optim import Adam
 
 
@@ -149,6 +154,118 @@ def test_load_state_dict_that_is_not_strict_takes_what_fits_by_name():
     model.load_state_dict({"scale": np.array(5.0), "unknown": np.ones(2)}, strict=False)
     expected["scale"][...] = 5
     assert_same_states(model.state_dict(), expected)
+
+
+# What runs inside
+
+
+def test_trace_tells_what_each_module_gives_in_the_order_in_which_they_end():
+    layer = nn.Layer(3, 3, "tanh", rng=rng())
+    model = nn.Sequential(layer, nn.Dropout(0.5).eval(), layer)
+    x = rng().normal(size=(4, 3))
+    with nn.trace(model) as given:
+        y = model(x)
+    assert [name for name, _ in given] == ["layers.0", "layers.1", "layers.0", ""]
+    assert_same(given[0][1].data, layer(x).data, "the first layer", 0)
+    assert given[1][1] is given[0][1], "a dropout that does nothing gives what it is given"
+    assert given[2][1] is given[3][1] is y
+    model(x)
+    assert len(given) == 4, "the trace has ended"
+
+
+def test_trace_is_for_one_model_and_one_thread_and_works_without_gradients():
+    model, other = nn.Sequential(nn.Flatten()), nn.Sequential(nn.Flatten())
+    x = Tensor(np.ones((2, 3, 4)))
+    with no_grad(), nn.trace(model) as given, nn.trace(other) as nothing:
+        model(x)
+        thread = threading.Thread(target=other, args=(x,))
+        thread.start()
+        thread.join()
+    assert [(name, y.shape) for name, y in given] == [("layers.0", (2, 12)), ("", (2, 12))]
+    assert nothing == []
+    with pytest.raises(AttributeError), nn.trace(model) as given:
+        model(3)
+    assert given == []
+    model(x)
+    assert given == [], "an error ends the trace"
+
+
+def test_a_call_of_the_base_class_is_a_part_of_the_call():
+    class Twice(nn.Sequential):
+        def __call__(self, x):
+            return super().__call__(super().__call__(x))
+
+    model = Twice(nn.Layer(3, 3))
+    with nn.trace(model) as given:
+        model(np.ones((2, 3)))
+    assert [name for name, _ in given] == ["layers.0", "layers.0", ""]
+
+
+def test_a_call_defined_by_a_class_that_is_no_module_is_seen_too():
+    class Mixin:
+        def __call__(self, x, power=2, *, scale=1):
+            """A power."""
+            return x**power * scale
+
+    class Power(Mixin, nn.Module):
+        pass
+
+    model = Power()
+    with nn.trace(model) as given:
+        y = model(Tensor([3.0]), scale=2)
+    assert y.data == 18 and given == [("", y)]
+    assert where_made(y, {id(model): "it"}) == "it"
+    assert Power.__call__.__doc__ == "A power."
+    assert list(inspect.signature(model).parameters) == ["x", "power", "scale"]
+
+
+def test_results_belong_to_the_innermost_module_that_runs():
+    class Failing(nn.Module):
+        def __call__(self, x):
+            raise ValueError("no")
+
+    inner, failing = nn.Layer(2, 2, "tanh"), Failing()
+    outer = nn.Sequential(inner, lambda y: y + 1, lambda y: seen.append(y) or y)
+    names = {id(outer): "outer", id(inner): "inner"}
+    seen = []
+    y = outer(np.ones((1, 2)))
+    assert where_made(y, names) == "outer" and seen == [y]
+    assert where_made(y.operands[0], names) == "inner"
+    assert where_made(y.operands[0], {id(outer): "outer"}) == "outer", "inner has no name there"
+    with pytest.raises(ValueError, match="no"):
+        failing(y)
+    assert where_made(y * 2, names) == "" and (y * 2).owner is None
+    with no_grad():
+        outer(np.ones((1, 2)))
+        assert (y * 2).owner is None
+    assert inner.weights.owner is None, "leaves have none"
+
+
+def test_an_owner_keeps_neither_module_nor_result_alive():
+    class Keeping(nn.Module):
+        def __init__(self):
+            self.layer, self.results = nn.Layer(2, 2), []
+
+        def __call__(self, x, results):
+            y = self.layer(x)
+            self.results.append(y)
+            results.append(y)
+            return y
+
+    gc.collect()
+    gc.disable()
+    try:
+        model, results = Keeping(), []
+        y = model(np.ones((1, 2)), results)
+        module, result = weakref.ref(model), weakref.ref(y)
+        del model
+        assert module() is None
+        assert where_made(y, {}) == ""
+        del y, results
+        assert result() is None
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 # The table of a model
