@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from micrograd.interop import Door
 
 __all__ = [
-    "ACTIVATIONS", "Activation", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv2d", "Dropout",
-    "Embedding", "Flatten", "LayerNorm", "MaxPool2d", "RMSNorm", "activation", "initial",
-    "integers_below",
+    "ACTIVATIONS", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv2d", "Dropout", "Embedding",
+    "Flatten", "LayerNorm", "MaxPool2d", "RMSNorm",
 ]  # fmt: skip
 
 

@@ -12,26 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from micrograd import layers, losses
 from micrograd.engine import Tensor
 from micrograd.files import load, save
 from micrograd.interop import to_torch
-from micrograd.layers import (
-    ACTIVATIONS,
-    Activation,
-    AvgPool2d,
-    BatchNorm1d,
-    BatchNorm2d,
-    Conv2d,
-    Dropout,
-    Embedding,
-    Flatten,
-    LayerNorm,
-    MaxPool2d,
-    RMSNorm,
-    activation,
-    initial,
-)
-from micrograd.losses import binary_cross_entropy_with_logits, cross_entropy, max_margin, mse
+from micrograd.layers import *  # noqa: F403
+from micrograd.layers import Activation, activation, initial
+from micrograd.losses import *  # noqa: F403
 from micrograd.module import Module, name_of, summary, trace
 from micrograd.module import fitting as _fitting  # noqa: F401 (optim's name for it)
 from micrograd.operations import linear
@@ -40,10 +27,8 @@ if TYPE_CHECKING:
     from micrograd.interop import Door
 
 __all__ = [
-    "ACTIVATIONS", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv2d", "Dropout", "Embedding",
-    "Flatten", "Layer", "LayerNorm", "MaxPool2d", "Module", "MultiLayerPerceptron", "RMSNorm",
-    "Sequential", "binary_cross_entropy_with_logits", "cross_entropy", "load", "max_margin", "mse",
-    "save", "summary", "to_torch", "trace",
+    "Layer", "Module", "MultiLayerPerceptron", "Sequential", "load", "save", "summary", "to_torch",
+    "trace", *layers.__all__, *losses.__all__,
 ]  # fmt: skip
 
 
