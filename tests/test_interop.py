@@ -86,6 +86,49 @@ def test_to_torch_refuses_a_module_that_computes_something_else():
         nn.to_torch(nn.Sequential(Residual(nn.Layer(3, 3))))
 
 
+class Scaled(nn.Module):
+    """A module that brings its own counterpart: a frozen scale around another module."""
+
+    def __init__(self, inner):
+        self.scale, self.inner = Tensor([[2.0]], requires_grad=False), inner
+
+    def __call__(self, x):
+        return self.inner(x * self.scale)
+
+    def torch_modules(self, door):
+        linear = door.filled(door.nn.Linear(1, 1, bias=False), weight=self.scale)
+        return [door.nn.Sequential(linear, *door.convert(self.inner))]
+
+
+def test_to_torch_takes_a_module_with_a_counterpart_of_its_own():
+    model = nn.Sequential(Scaled(nn.Sequential(nn.Layer(1, 3, "tanh"), nn.BatchNorm1d(3))))
+    model.layers[0].inner.layers[1].eval()
+    reference = nn.to_torch(model)
+    flags = {type(m).__name__: m.training for m in reference[0].modules()}
+    assert flags == {
+        "Sequential": True, "Linear": True, "Tanh": True, "BatchNorm1d": False,
+    }  # fmt: skip
+    assert [p.requires_grad for p in reference.parameters()] == [False] + [True] * 4
+    x = np.random.default_rng(0).normal(size=(5, 1))
+    assert_same(model(x).data, reference(torch.tensor(x)), "output", 1e-12)
+
+
+@pytest.mark.parametrize("base", [nn.BatchNorm1d, nn.MaxPool2d, nn.MultiLayerPerceptron])
+def test_to_torch_takes_a_subclass_that_computes_the_same(base):
+    class Same(base):
+        pass
+
+    class Other(base):
+        def __call__(self, x):
+            return super().__call__(x) * 2
+
+    arguments = (2, [3, 1]) if base is nn.MultiLayerPerceptron else (2,)
+    same, other = nn.to_torch(base(*arguments)), nn.to_torch(Same(*arguments))
+    assert [type(m) for m in same.modules()] == [type(m) for m in other.modules()]
+    with pytest.raises(TypeError, match="to_torch: Other has a __call__ of its own"):
+        nn.to_torch(Other(*arguments))
+
+
 def test_to_torch_names_the_missing_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ImportError, match="pip install"):
