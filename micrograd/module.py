@@ -200,10 +200,11 @@ def name_of(f: object) -> str:
 
 
 class _Running:
-    """Whom a thread records for at the moment.
+    """Whom a thread records for at the moment: its `owner` becomes that of every result.
 
-    It stays the same one, for to enter each call in the context itself would take three times as
-    long, and would slow down NumPy, which looks up its error state in the context.
+    A thread has one and writes to it. To enter each call in the context itself would take three
+    times as long, and NumPy, which looks up its error state there, would take longer too. A thread
+    that is given a copy of another's context, as by `asyncio.to_thread`, gets one of its own.
     """
 
     __slots__ = ("owner", "thread")
@@ -215,21 +216,22 @@ class _Running:
 def _noted(method: Callable) -> Callable:
     """A `__call__` that says what runs: to results, as their `owner`, and to every `trace`.
 
-    An owner is a tuple: a weak reference to the module, what owned this call in its turn, and the
-    ids of the arguments. It keeps nothing alive, for the module may hold a result that knows it.
+    An owner is a tuple: a weak reference to the module, the owner around this call or None, and
+    the ids of the arguments. It keeps nothing alive: the module may hold a result that knows it.
     """
 
     @wraps(method)
     def call(self, *args, **options):
         running = recorded_for.get()
         if running:  # else nothing is recorded
-            if getattr(running, "thread", None) != get_ident():
+            if running is True or running.thread != get_ident():
                 running = _Running()
                 recorded_for.set(running)
             outer = running.owner
-            # written out for the one argument that most have, it takes half the time
-            given = (id(args[0]),) if len(args) == 1 else tuple(map(id, args))
-            running.owner = (ref(self), outer, given)
+            if len(args) == 1 and not options:  # as most; it takes half the time of the general way
+                running.owner = (ref(self), outer, id(args[0]))
+            else:
+                running.owner = (ref(self), outer, *map(id, (*args, *options.values())))
         try:
             y = method(self, *args, **options)
         finally:
@@ -255,26 +257,26 @@ def where_made(x: Tensor, names: Mapping[int, str]) -> str:
 
 
 def where_used(x: object, y: Tensor, names: Mapping[int, str]) -> str:
-    """The name of the module that x, of which y was made, comes from: not as an argument.
+    """The name of the innermost module that x, an operand of y, did not come into as an argument.
 
-    What came into the module that made y as an argument was made around it, or came in there, too.
+    Args:
+        x: an array or a Tensor, of which nobody recorded where it was made.
+        y: a result that x was used for.
+        names: as for `where_made`.
     """
     owner = y.owner
-    while _is_call(owner) and id(x) in owner[2]:
+    while owner is not None and id(x) in owner[2:]:
         owner = owner[1]
     return _innermost(owner, names)
 
 
-def _innermost(owner: object, names: Mapping[int, str]) -> str:
-    while _is_call(owner):
-        module, owner, _ = owner
+def _innermost(owner: tuple | None, names: Mapping[int, str]) -> str:
+    """The name of the first module of these calls, from the inside out, that has one."""
+    while owner is not None:
+        module, owner, *_ = owner
         if id(module()) in names:
             return names[id(module())]
     return ""
-
-
-def _is_call(owner: object) -> bool:
-    return isinstance(owner, tuple)
 
 
 _traces: list[Callable] = []  # functions of a module and what it gave, one for each open `trace`

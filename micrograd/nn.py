@@ -86,9 +86,9 @@ class Layer(Module):
 
     def torch_modules(self, door: Door) -> list:
         weight = Tensor(self.weights.data.T, self.weights.requires_grad)
-        linear = door.nn.Linear(*self.weights.shape)
+        full = door.nn.Linear(*self.weights.shape)
         act = [] if self._activate is None else door.convert(self._activate)
-        return [door.filled(linear, weight=weight, bias=self.bias), *act]
+        return [door.filled(full, weight=weight, bias=self.bias), *act]
 
     def __repr__(self) -> str:
         return f"Layer({self.bias.size}, act={name_of(self.act)})"

@@ -418,16 +418,22 @@ def test_a_penalty_on_the_weights_stands_outside_of_the_layers():
     assert [box.split("\n")[-1] for box in boxes] == ["gives (100, 16)", "gives (100, 1)"]
 
 
+class Add(Module):
+    def __call__(self, scores, mask):
+        return scores + mask
+
+
 class MaskedAttention(Attention):
     """No token sees those after it; and some of what it sees is dropped."""
 
     def __init__(self, width, length):
         super().__init__(width)
+        self.add = Add()
         self.mask, self.drop = np.triu(np.full((length, length), -np.inf), 1), Dropout(0.5, rng())
 
     def __call__(self, x):
         n = len(x)
-        scores = self.q(x) @ self.k(x).T * 0.5 + self.mask[:n, :n]
+        scores = self.add(self.q(x) @ self.k(x).T * 0.5, mask=self.mask[:n, :n])
         return self.out(self.drop((scores + np.zeros((n, n))).softmax(-1)) @ x)
 
 
@@ -439,6 +445,7 @@ def test_what_attention_does_between_its_layers_is_its_own():
     for name in inner:
         assert operations(frames[f"{attention}/layers.1.{name}"]) == ["linear"]
     assert operations(frames[f"{attention}/layers.1.drop Dropout(0.5)"]) == ["*"]
+    assert operations(frames[f"{attention}/layers.1.add Add"]) == ["+"]
     own = ["transpose", "@", "*", "+", "+", "softmax", "@"]
     assert sorted(operations(frames[attention])) == sorted([*own, "*", *["linear"] * 3])
 
