@@ -14,10 +14,11 @@ import numpy as np
 
 from micrograd.arrays import describe
 from micrograd.engine import Tensor
+from micrograd.module import owner_of, where_made, where_used
 from micrograd.protocol import data_of
 
 if TYPE_CHECKING:
-    from micrograd.nn import Module
+    from micrograd.module import Module
 
 __all__ = ["Picture", "draw"]
 
@@ -92,13 +93,9 @@ def draw(
     tells the label, the shape, and, each written out where small, else by mean and Euclidean norm,
     the numbers and the gradient, if `backward()` has been there.
 
-    A tensor does not know which module made it. So an operation is taken for a part of the module
-    that owns the parameters among its operands. One without parameters, and with another module
-    after it, belongs to the module that made its operands, or else to the one around that module
-    and the next: an activation is part of the layer before it, the sum of two layers part of what
-    holds both, a loss of none. The sum of a block's input and its result may so come to stand
-    outside the block. What a convolution or a normalization does before it comes to its parameters
-    is part of it.
+    An operation stands in the innermost module that ran when it was recorded, a parameter in the
+    module that holds it. A constant stands where it was made: a dropout's mask inside the dropout,
+    an argument of a module outside of it.
 
     Args:
         tensor: the output of the graph.
@@ -123,9 +120,10 @@ def draw(
     if direction not in ("LR", "TB"):
         raise ValueError(f'draw: direction is "LR" or "TB", got {direction!r}')
     modules = {} if model is None else model.named_modules()
-    names = {} if model is None else {t: name for name, t in model.named_parameters().items()}
+    parameters = {} if model is None else model.named_parameters()
     nodes, edges = _graph(tensor)
-    _assign_modules(nodes, names, modules)
+    _assign_modules(nodes, edges, {id(t): name for name, t in parameters.items()}, modules)
+    names = _names(parameters, modules)
 
     notes, cut = [], []
     if len(nodes) > limit and any(modules) and not collapse:
@@ -152,7 +150,7 @@ def draw(
     ]
     if notes:
         lines.append(f"label=<{_text('; '.join(notes))}>")
-    lines += _boxes(nodes, shown, names, modules)
+    lines += _boxes(nodes, edges, shown, names, modules)
     lines += _arrows(nodes, edges, shown, widths)
     return Picture("\n".join([*lines, "}", ""]))
 
@@ -224,60 +222,52 @@ def _is_shared(x: object) -> bool:
 
 
 def _assign_modules(
-    nodes: dict[str, _Node], names: dict[Tensor, str], modules: dict[str, Module]
+    nodes: dict[str, _Node],
+    edges: list[_Edge],
+    parameters: dict[int, str],
+    modules: dict[str, Module],
 ) -> None:
     """Set the module of every node, by the rule that the docstring of `draw` states."""
-    if not modules:
-        return
-    tensors = [node.value for node in nodes.values() if isinstance(node.value, Tensor)]
-    operations = [node.value for node in nodes.values() if node.kind == "operation"]
-    users = {x: [] for x in tensors}
-    for y in operations:
-        for x in y._prev:
-            users[x].append(y)
-
-    module, parameters = {}, set()  # parameters: also in another shape
-    for x in tensors:
-        if x in names:
-            owner = names[x].rpartition(".")[0]
-            while owner not in modules:  # a list inside a module is none
-                owner = owner.rpartition(".")[0]
-            module[x] = owner
-            parameters.add(x)
-    for y in operations:
-        owners = [module[x] for x in y._prev if x in parameters]
-        if owners:
-            module[y] = _around(owners, modules)
-            if y.op in _RESHAPES:
-                parameters.add(y)
-    for y in [y for y in operations if y in module]:
-        for x in y._prev:
-            run = []
-            while x not in module and x._prev and len(users[x]) == 1 and x.op in _BEFOREHAND:
-                run.append(x)
-                x = x._prev[0]
-            while run and run[-1]._op in _RESHAPES:  # those may as well be a flattening layer
-                run.pop()
-            module.update(dict.fromkeys(run, module[y]))
-
-    after = {x: set() for x in tensors}  # the modules that come next
-    for y in reversed(operations):
-        for x in y._prev:
-            after[x] |= {module[y]} if y in module else after[y]
-    for y in operations:
-        if y not in module and after[y]:
-            before = [module.get(x, "") for x in y._prev if x.requires_grad]
-            places = [_around([b, a], modules) for b in before for a in after[y] if a != b]
-            module[y] = max([_around(before, modules), *places], key=lambda path: (len(path), path))
+    paths = {id(module): path for path, module in modules.items()}
+    places = {}  # for each node that is no result, where its uses would have it
+    for edge in edges:
+        if nodes[edge.head].kind != "operation":
+            continue
+        x, y = edge.tensor, nodes[edge.head].value
+        place = where_used(x, y, paths) if _is_shared(x) else where_made(y, paths)
+        places.setdefault(edge.tail, []).append(place)
     for key, node in nodes.items():
-        of, _, part = key.partition("_")
-        if part or isinstance(node.value, Tensor):  # arrays come from outside, numbers do not
-            node.module = module.get(nodes[of].value, "")
+        if id(node.value) in parameters:
+            node.module = owner_of(parameters[id(node.value)], modules)
+        elif getattr(node.value, "operands", ()):
+            node.module = where_made(node.value, paths)
+        elif key in places:
+            node.module = _around(places[key], modules)
 
 
-# What modules do to a parameter, and to their input before it meets one
-_RESHAPES = {"reshape", "transpose", "swapaxes", "expand_dims", "squeeze", "broadcast_to"}
-_BEFOREHAND = _RESHAPES | {"normalize", "windows", "pad"}
+def _names(parameters: dict[str, Tensor], modules: dict[str, Module]) -> dict[int, str]:
+    """What parameters, and arrays that are attributes of modules, are called, by their ids."""
+    names = {id(t): name for name, t in parameters.items()}
+    for path, module in modules.items():
+        for key, value in vars(module).items():
+            if isinstance(value, np.ndarray):
+                names[id(value)] = f"{path}.{key}".lstrip(".")
+    return names
+
+
+def _name(node: _Node, names: dict[int, str]) -> str:
+    """What a node is called; a constant inside a module at least by what it is."""
+    x = node.value
+    if getattr(x, "label", ""):
+        return x.label
+    if id(x) in names:
+        return names[id(x)]
+    whole = getattr(data_of(x), "base", None)  # of a view, the array that it shows
+    if whole is not None and id(whole) in names:
+        return f"{names[id(whole)]}[...]"
+    if node.kind == "constant" and node.module and _is_shared(x):
+        return getattr(x, "op", "") or "constant"
+    return ""
 
 
 def _around(paths: list[str], modules: dict[str, Module]) -> str:
@@ -364,8 +354,9 @@ def _widths(tensors: dict[int, object]) -> tuple[dict[int, str], str]:
 
 def _boxes(
     nodes: dict[str, _Node],
+    edges: list[_Edge],
     shown: dict[str, str],
-    names: dict[Tensor, str],
+    names: dict[int, str],
     modules: dict[str, Module],
 ) -> list[str]:
     """The nodes as lines of DOT, inside the frames of their modules."""
@@ -375,7 +366,7 @@ def _boxes(
     for key, node in nodes.items():
         if shown[key] == key:
             x, operation = node.value, node.kind == "operation"
-            label = f"<b>{_text(x.op)}</b>" if operation else _label(x, names)
+            label = f"<b>{_text(x.op)}</b>" if operation else _label(x, _name(node, names))
             line = f"{key} [label=<{label}> {_STYLES[node.kind]}]"
             inside.setdefault(node.module, []).append(line)
         else:
@@ -386,7 +377,8 @@ def _boxes(
         else:
             path = paths[int(place[1:])]
             around, style = _chain(path, modules)[:-1], _STYLES["module"]
-            label = _module_label(path, modules[path], group)
+            given = [e for e in edges if shown[e.tail] == place != shown[e.head]]
+            label = _module_label(path, modules[path], given)
         line = f"{place} [label=<{label}> {style}]"
         inside.setdefault(around[-1] if around else "", []).append(line)
 
@@ -436,15 +428,16 @@ def _arrows(
 # Labels, in Graphviz' HTML
 
 
-def _label(x: object, names: dict[Tensor, str]) -> str:
-    """The label, shape, numbers and gradient of a tensor or a constant."""
+def _label(x: object, name: str) -> str:
+    """The name, shape, numbers and gradient of a tensor or a constant."""
     data = np.asarray(data_of(x))
     if not isinstance(x, Tensor) and not data.ndim:
         return f"{float(data):.4g}"
     rows = {"data": data}
     if isinstance(x, Tensor) and x.has_grad:
         rows["grad"] = x.grad
-    if data.ndim <= 2 and all(n <= m for n, m in zip(data.shape[::-1], _SMALL[::-1])):
+    small = data.ndim <= 2 and all(n <= m for n, m in zip(data.shape[::-1], _SMALL[::-1]))
+    if small or not data.size:
         table = [[_grey(key), _text(_written_out(array))] for key, array in rows.items()]
     else:
         table = [["", _grey("mean"), _grey("norm")]]
@@ -453,7 +446,6 @@ def _label(x: object, names: dict[Tensor, str]) -> str:
                 wide = array.astype(np.float64)
                 norm = np.sqrt((wide * wide).sum())
                 table.append([_grey(key), f"{wide.mean():.3g}", f"{norm:.3g}"])
-    name = (x.label or names.get(x, "")) if isinstance(x, Tensor) else ""
     title = f"<b>{_text(name)}</b>" if name else ""
     if data.ndim:
         title += f"{' ' * bool(name)}{_grey(data.shape)}"
@@ -493,12 +485,13 @@ def _title(path: str, module: Module) -> str:
     return f"<b>{_text(path)}</b> {_text(text)}"
 
 
-def _module_label(path: str, module: Module, group: list[_Node]) -> str:
+def _module_label(path: str, module: Module, given: list[_Edge]) -> str:
+    """A module's name, its size, and the shapes of the results that it gives along these edges."""
     count = sum(p.size for p in module.parameters())
     lines = [_title(path, module), f"{count:,} parameter{'s' * (count != 1)}"]
-    made = [node.value for node in group if node.kind == "operation"]
-    if made:
-        lines.append(f"gives {made[-1].shape}")
+    shapes = [str(e.tensor.shape) for e in given if getattr(e.tensor, "operands", ())]
+    if shapes:
+        lines.append(f"gives {' and '.join(dict.fromkeys(shapes))}")
     return "<br/>".join(lines)
 
 

@@ -101,8 +101,10 @@ def record(op: str, forward: Callable, operands: tuple, derivatives: tuple) -> T
     out._value, out.requires_grad, out.label = y, False, ""
     out._grad = out._received = None
     out._op, out._operands = op, ()
-    if wanted and recorded_for.get():
+    running = recorded_for.get()
+    if wanted and running:
         out.requires_grad, out._age = True, _next_age()
+        out._owner = None if running is True else running.owner
         out._operands, out._values = operands, tuple(values)
         out._forward, out._derivatives = forward, derivatives
     return out
@@ -128,7 +130,8 @@ class Tensor(Protocol):
 
     __slots__ = (
         "_value", "requires_grad", "label", "_grad", "_received",
-        "_op", "_operands", "_values", "_forward", "_derivatives", "_age", "__weakref__",
+        "_op", "_operands", "_values", "_forward", "_derivatives", "_age", "_owner",
+        "__weakref__",
     )  # fmt: skip
 
     def __init__(self, data: np.typing.ArrayLike, requires_grad: bool = True, label: str = ""):

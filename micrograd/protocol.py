@@ -151,6 +151,11 @@ class Protocol:
         return not self._operands
 
     @property
+    def owner(self) -> object:
+        """What ran when this tensor was recorded as a result, a call of a module, or None."""
+        return getattr(self, "_owner", None)
+
+    @property
     def _prev(self) -> tuple:
         """The operands that are Tensors, in order."""
         return tuple(x for x in self._operands if isinstance(x, Protocol))

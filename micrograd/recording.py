@@ -7,7 +7,8 @@ from collections.abc import Callable, Generator
 from contextvars import ContextVar
 from functools import wraps
 
-recorded_for = ContextVar("recorded_for", default=True)
+# True or False, or, as true, what has an `owner` for results to remember: see module.py
+recorded_for: ContextVar = ContextVar("recorded_for", default=True)
 
 
 class recording:  # noqa: N801 (it is used like a function)
@@ -17,7 +18,7 @@ class recording:  # noqa: N801 (it is used like a function)
         self.on, self._tokens = on, []
 
     def __enter__(self) -> None:
-        self._tokens.append(recorded_for.set(self.on))
+        self._tokens.append(recorded_for.set(self.on and (recorded_for.get() or True)))
 
     def __exit__(self, *error: object) -> None:
         recorded_for.reset(self._tokens.pop())

@@ -1,12 +1,14 @@
-"""The pictures of graphs: what stands in them, how they are saved, and the table of a model."""
+"""The pictures of graphs: what stands in them, and how they are saved."""
 
 import re
 import sys
 import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
 from html import escape
 
 import numpy as np
 import pytest
+from networks import Attention, Transformer, rng
 
 from micrograd import Tensor, concatenate, no_grad
 from micrograd.draw import draw
@@ -15,23 +17,15 @@ from micrograd.nn import (
     BatchNorm2d,
     Conv2d,
     Dropout,
-    Embedding,
     Flatten,
     Layer,
-    LayerNorm,
     MaxPool2d,
     Module,
     MultiLayerPerceptron,
     Sequential,
     cross_entropy,
     mse,
-    summary,
 )
-
-
-def rng():
-    return np.random.default_rng(5)
-
 
 # Reading a picture
 
@@ -173,6 +167,7 @@ NUMBERS = {
     "large": (np.array([1.0] * 15 + [9.0]), "(16,) mean norm data 1.5 9.8"),
     "deep": (np.full((2, 1, 2), 2.0), "(2, 1, 2) mean norm data 2 4"),
     "empty": (np.zeros((0, 3)), "(0, 3) data empty"),
+    "empty and deep": (np.zeros((0, 3, 4)), "(0, 3, 4) data empty"),
     "not finite": (np.array([np.nan, np.inf]), "(2,) data [nan inf]"),
     "large and not finite": (np.full(99, np.inf), "(99,) mean norm data inf inf"),
     "float32": (np.full(9, 3e38, np.float32), "(9,) mean norm data 3e+38 9e+38"),
@@ -305,46 +300,14 @@ def test_a_model_of_images():
     frames = Read(draw(loss, model)).frames
     assert {name: operations(frame) for name, frame in frames.items()} == {
         "layers.0 Conv2d": ["reshape", "reshape", "linear", "reshape"],
-        "layers.1 BatchNorm2d(2)": [
-            "normalize", "reshape", "*", "reshape", "+", "relu", "max_pool",
-        ],
+        "layers.1 BatchNorm2d(2)": ["normalize", "reshape", "*", "reshape", "+"],
+        "layers.3 MaxPool2d": ["max_pool"],
         "layers.4 Conv2d": [
-            "reshape", "windows", "transpose", "reshape", "reshape", "linear", "reshape", "reshape",
+            "reshape", "windows", "transpose", "reshape", "reshape", "linear", "reshape",
         ],
+        "layers.5 Flatten()": ["reshape"],
         "layers.6 Layer(3, act=None)": ["linear"],
     }  # fmt: skip
-
-
-class Attention(Module):
-    def __init__(self, width):
-        self.q, self.k = Layer(width, width, rng=rng()), Layer(width, width, rng=rng())
-        self.out = Layer(width, width, rng=rng())
-
-    def __call__(self, x):
-        return self.out((self.q(x) @ self.k(x).swapaxes(-1, -2)).softmax(-1) @ x)
-
-
-class Block(Module):
-    def __init__(self, width):
-        self.norm, self.attention = LayerNorm(width), Attention(width)
-        self.mlp = MultiLayerPerceptron(width, [8, width], rng=rng())
-
-    def __call__(self, x):
-        x = x + self.attention(self.norm(x))
-        return x + self.mlp(x)
-
-
-class Transformer(Module):
-    def __init__(self, blocks):
-        self.tokens, self.places = Embedding(7, 4, rng()), Embedding(5, 4, rng())
-        self.blocks = [Block(4) for _ in range(blocks)]
-        self.head = {'"<&>"': Layer(4, 7, rng=rng())}
-
-    def __call__(self, x):
-        x = self.tokens(x) + self.places(np.arange(x.shape[-1]))
-        for block in self.blocks:
-            x = block(x)
-        return self.head['"<&>"'](x)
 
 
 def transformer_loss(blocks):
@@ -435,6 +398,131 @@ def test_a_module_that_runs_several_times_is_one_frame():
     collapsed = Read(draw(loss, model, collapse=True))
     assert collapsed.count()["module"] == 1
     assert ("cell", "cell") not in collapsed.arrows()
+
+
+def constants(frame):
+    """What stands on the constants in a frame before their numbers."""
+    return [re.split(r" (?:data|mean)", label)[0] for kind, label in frame if kind == "constant"]
+
+
+def test_a_penalty_on_the_weights_stands_outside_of_the_layers():
+    model = MultiLayerPerceptron(2, [16, 1], rng=rng())
+    scores = model(rng().normal(size=(100, 2)))
+    loss = mse(scores, np.zeros((100, 1))) + 1e-4 * sum((p * p).sum() for p in model.parameters())
+    frames = Read(draw(loss, model)).frames
+    assert {name: operations(frame) for name, frame in frames.items()} == {
+        "layers.0 Layer(16, act=relu)": ["linear", "relu"],
+        "layers.1 Layer(1, act=None)": ["linear"],
+    }
+    boxes = Read(draw(loss, model, collapse=True)).labels("module")
+    assert [box.split("\n")[-1] for box in boxes] == ["gives (100, 16)", "gives (100, 1)"]
+
+
+class Add(Module):
+    def __call__(self, scores, mask):
+        return scores + mask
+
+
+class MaskedAttention(Attention):
+    """No token sees those after it; and some of what it sees is dropped."""
+
+    def __init__(self, width, length):
+        super().__init__(width)
+        self.add = Add()
+        self.mask, self.drop = np.triu(np.full((length, length), -np.inf), 1), Dropout(0.5, rng())
+
+    def __call__(self, x):
+        n = len(x)
+        scores = self.add(self.q(x) @ self.k(x).T * 0.5, mask=self.mask[:n, :n])
+        return self.out(self.drop((scores + np.zeros((n, n))).softmax(-1)) @ x)
+
+
+def test_what_attention_does_between_its_layers_is_its_own():
+    model = Sequential(Layer(3, 4, rng=rng()), MaskedAttention(4, 8))
+    frames = Read(draw(model(rng().normal(size=(5, 3))).sum(), model)).frames
+    attention = "layers.1 MaskedAttention"
+    inner = ("q Layer(4, act=None)", "k Layer(4, act=None)", "out Layer(4, act=None)")
+    for name in inner:
+        assert operations(frames[f"{attention}/layers.1.{name}"]) == ["linear"]
+    assert operations(frames[f"{attention}/layers.1.drop Dropout(0.5)"]) == ["*"]
+    assert operations(frames[f"{attention}/layers.1.add Add"]) == ["+"]
+    own = ["transpose", "@", "*", "+", "+", "softmax", "@"]
+    assert sorted(operations(frames[attention])) == sorted([*own, "*", *["linear"] * 3])
+
+
+def test_masks_stand_in_their_module_and_inputs_outside():
+    model = Sequential(MaskedAttention(3, 8), BatchNorm1d(3).eval(), Layer(3, 2))
+    x = rng().normal(size=(5, 3))
+    picture = Read(draw(model(x).sum(), model))
+    attention = "layers.0 MaskedAttention"
+    assert constants(picture.frames[f"{attention}/layers.0.drop Dropout(0.5)"]) == [
+        "constant (5, 5)"
+    ]
+    assert sorted(constants(picture.frames[attention])) == [
+        "0.5", "constant (5, 5)", "constant (5, 5)", "layers.0.mask[...] (5, 5)",
+    ]  # fmt: skip
+    assert "layers.1.running_mean[...] (3,)" in constants(picture.frames["layers.1 BatchNorm1d(3)"])
+    framed = [node for frame in picture.frames.values() for node in frame]
+    outside = [node for node in picture.nodes.values() if node not in framed]
+    assert constants(outside) == ["(5, 3)"]
+
+
+def test_an_array_handed_on_inside_a_module_stands_where_it_was_made():
+    class Model(Module):
+        def __init__(self):
+            self.inner = Sequential(Recurrent())
+
+        def __call__(self, x):
+            return self.inner(x) + self.inner.layers[0].cell(np.ones((1, 6)))
+
+    model = Sequential(Model())
+    frames = Read(draw(model(rng().normal(size=(2, 1, 2))).sum(), model)).frames
+    shapes = [sorted(c[c.index("(") :] for c in constants(frame)) for frame in frames.values()]
+    model, inner, recurrent, cell = shapes
+    assert cell == []  # what it was given comes from around it
+    assert recurrent == inner == ["(1, 2)", "(1, 6)"]
+    assert model == ["(1, 2)", "(1, 6)", "(1, 6)"]
+
+
+def test_the_owner_does_not_depend_on_what_a_module_returns_or_keeps():
+    class Pair(Module):
+        def __init__(self):
+            self.a, self.b = Layer(3, 3, rng=rng()), Layer(3, 3, rng=rng())
+
+        def __call__(self, x):
+            y = self.a(x)
+            self.penalty = (y * y).mean()
+            return {"sum": y + self.b(y), "slope": [y.tanh()]}
+
+    model = Sequential(Pair())
+    y = model(np.ones((2, 3)))
+    for result in (y["sum"], y["slope"][0], model.layers[0].penalty):
+        picture = Read(draw(result.exp(), model))
+        own = operations(picture.frames["layers.0 Pair"])
+        assert len(own) == picture.count()["operation"] - 1, "but for exp"
+
+
+def test_a_module_that_calls_its_base_class_and_one_unknown_to_the_model():
+    class Residual(Sequential):
+        def __call__(self, x):
+            return x + Layer(3, 3, rng=rng())(super().__call__(x))
+
+    model = Sequential(Residual(Layer(3, 3, rng=rng())))
+    frames = Read(draw(model(np.ones((2, 3))).sum(), model)).frames
+    residual = "layers.0 Residual of [Layer(3, act=None)]"
+    assert operations(frames[residual]) == ["linear", "+", "linear"]
+    assert list(frames)[1:] == [f"{residual}/layers.0.layers.0 Layer(3, act=None)"]
+
+
+def test_a_graph_made_while_others_were_made_in_threads_has_its_own_frames():
+    models = [MultiLayerPerceptron(3, [4, 1], rng=rng()) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            losses = list(pool.map(lambda model: (model(np.ones((50, 3))) ** 2).sum(), models))
+    for model, loss in zip(models, losses):
+        frames = Read(draw(loss, model)).frames
+        assert [operations(frame) for frame in frames.values()] == [["linear", "relu"], ["linear"]]
+        assert not Read(draw(loss, models[models.index(model) - 1])).frames
 
 
 # Graphs that are too large
@@ -537,66 +625,3 @@ def test_draw_refuses(name):
     f, error, message = REFUSED[name]
     with pytest.raises(error, match=message):
         f()
-
-
-# The table of a model
-
-
-def test_summary_of_a_perceptron():
-    assert summary(MultiLayerPerceptron(784, [32, 10]), (1, 784)).splitlines() == [
-        "layer                          output shape  parameters",
-        "-------------------------------------------------------",
-        "MultiLayerPerceptron           (1, 10)                0",
-        "layers.0  Layer(32, act=relu)  (1, 32)           25,120",
-        "layers.1  Layer(10, act=None)  (1, 10)              330",
-        "-------------------------------------------------------",
-        "total                                            25,450",
-    ]
-
-
-def columns(table):
-    return [re.split(" {2,}", line) for line in table.splitlines() if "--" not in line][1:]
-
-
-def test_summary_of_integers():
-    model = Transformer(1)
-    rows = columns(summary(model, (2, 5), dtype=int))
-    assert ["tokens", "Embedding(7, 4)", "(2, 5, 4)", "28"] in rows
-    assert rows[-1] == ["total", f"{sum(p.size for p in model.parameters()):,}"]
-    assert sum(int(row[-1].replace(",", "")) for row in rows[:-1]) == int(rows[-1][1])
-
-
-def test_summary_leaves_the_model_as_it_was():
-    model = Sequential(Layer(3, 4), BatchNorm1d(4), Dropout(0.5), Layer(4, 2))
-    model(rng().normal(size=(8, 3)))
-    model.layers[1].eval()
-    flags = [m.training for m in model.named_modules().values()]
-    kinds = [type(m) for m in model.named_modules().values()]
-    state = model.state_dict()
-    arrays = [model.layers[1].running_mean, model.layers[1].running_var]
-    for shape in ((5, 3), (5, 9)):  # the second does not fit
-        try:
-            rows = columns(summary(model, shape))
-        except ValueError:
-            assert shape == (5, 9)
-    assert rows[2] == ["layers.1", "BatchNorm1d(4)", "(5, 4)", "8"]
-    assert [m.training for m in model.named_modules().values()] == flags
-    assert [type(m) for m in model.named_modules().values()] == kinds
-    assert model.layers[1].running_mean is arrays[0]
-    assert model.layers[1].running_var is arrays[1]
-    assert all(np.array_equal(state[name], array) for name, array in model.state_dict().items())
-    assert not any(p.has_grad for p in model.parameters())
-
-
-def test_summary_in_float32_and_of_a_module_that_does_not_run():
-    class Model(Module):
-        def __init__(self):
-            self.used, self.unused = Layer(3, 2), Layer(5, 5)
-
-        def __call__(self, x):
-            assert x.dtype == np.float32
-            return self.used(x)
-
-    rows = columns(summary(Model().astype(np.float32), 3, np.float32))
-    assert rows[0] == ["Model", "(2,)", "0"]
-    assert rows[2] == ["unused", "Layer(5, act=None)", "not run", "30"]

@@ -1,0 +1,188 @@
+"""Losses: what a network's output is from its targets, as a Tensor to call `backward()` on."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from micrograd.arrays import log_softmax
+from micrograd.engine import Tensor, apply
+from micrograd.layers import integers_below
+from micrograd.operations import sigmoid
+from micrograd.protocol import data_of
+
+__all__ = ["binary_cross_entropy_with_logits", "cross_entropy", "max_margin", "mse"]
+
+
+def cross_entropy(
+    logits,
+    targets,
+    label_smoothing: float = 0.0,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    """-log of the probability that softmax(logits) gives to the targets.
+
+    Args:
+        logits: scores (..., classes), the classes along the last axis.
+        targets: class numbers (...), or probabilities (..., classes).
+        label_smoothing: this share of the target is spread over all classes (Szegedy et al., 2016).
+        ignore_index: a class number that stands for "no target"; such places don't count.
+        reduction: "mean" over the places that count, "sum", or "none" for the losses (...).
+
+    Raises:
+        TypeError: class numbers are not integers.
+        ValueError: the shapes don't fit.
+        IndexError: a class number is out of range.
+    """
+    _check_reduction("cross_entropy", reduction)
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"cross_entropy: label_smoothing={label_smoothing!r} is out of range")
+    logits = _tensor(logits)
+    if logits.ndim == 0:
+        raise ValueError("cross_entropy: logits of shape () have no axis of classes")
+    classes, shape = logits.shape[-1], np.shape(targets)
+    if shape == logits.shape:
+        q, count, full = targets, math.prod(shape[:-1]), logits.dtype.type(1)
+        if not isinstance(q, Tensor):
+            q = np.asarray(q)
+            if q.dtype.kind != "f":
+                raise TypeError(
+                    f"cross_entropy: targets of the logits' shape {shape} are probabilities, got "
+                    f"dtype {q.dtype}"
+                )
+            q = q.astype(logits.dtype)
+    elif shape == logits.shape[:-1]:
+        q, counts = _one_hot("cross_entropy", np.asarray(targets), classes, ignore_index)
+        count = np.count_nonzero(counts)
+        full = counts[..., None]
+    else:
+        raise ValueError(
+            f"cross_entropy: logits {logits.shape} take targets {logits.shape[:-1]} (class "
+            f"numbers) or {logits.shape} (probabilities), got {shape}"
+        )
+    number = logits.dtype.type
+    if label_smoothing:
+        q = q * number(1 - label_smoothing) + full * number(label_smoothing / classes)
+    nothing = reduction == "mean" and count == 0  # its mean is nan, its gradient 0, as in PyTorch
+    q = q * number(1 / count if reduction == "mean" and count else 1)
+    axis = -1 if reduction == "none" else None
+
+    def forward(x, q):
+        log_p = log_softmax(x, -1)
+        terms = q * np.where(q == 0, 0, log_p)  # where log_p is -inf, 0 times it would be nan
+        return -terms.sum(axis=axis) * (np.nan if nothing else 1), log_p
+
+    def per_row(g):
+        return g if axis is None else g[..., None]
+
+    return apply(
+        "cross_entropy",
+        forward,
+        (logits, q),
+        lambda g, y, x, q, log_p: per_row(g) * (np.exp(log_p) * q.sum(axis=-1, keepdims=True) - q),
+        lambda g, y, x, q, log_p: -per_row(g) * log_p,
+    )
+
+
+def binary_cross_entropy_with_logits(logits, targets, reduction: str = "mean") -> Tensor:
+    """-t log(p) - (1 - t) log(1 - p) with p = sigmoid(logits), for targets t from 0 to 1.
+
+    Logits and targets have the same shape. Raises ValueError if not, or for targets out of range.
+    """
+    logits, targets = _same_shape("binary_cross_entropy_with_logits", logits, targets)
+    if not np.all((data_of(targets) >= 0) & (data_of(targets) <= 1)):
+        raise ValueError("binary_cross_entropy_with_logits: targets are between 0 and 1")
+    losses = apply(
+        "binary_cross_entropy_with_logits",
+        lambda x, t: np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x))),
+        (logits, targets),
+        lambda g, y, x, t: g * (sigmoid(x) - t),
+        lambda g, y, x, t: -g * x,
+    )
+    return _reduce("binary_cross_entropy_with_logits", losses, reduction)
+
+
+def max_margin(scores, targets, reduction: str = "mean") -> Tensor:
+    """The hinge losses of support-vector machines.
+
+    Args:
+        scores: any shape (...) for two classes; (..., classes) for several.
+        targets: for two classes -1 or 1, of the scores' shape: relu(1 - target * score). For
+            several classes their numbers (...): the sum of relu(1 - s_target + s_other) over the
+            other classes, divided by the number of classes, as in `torch.nn.MultiMarginLoss`.
+        reduction: "mean", "sum" or "none".
+
+    Raises:
+        TypeError: class numbers are not integers.
+        ValueError: the shapes don't fit, or a target is neither -1 nor 1.
+        IndexError: a class number is out of range.
+    """
+    scores, targets = _tensor(scores), np.asarray(targets)
+    shape = scores.shape
+    if targets.shape == shape:
+        if not (np.abs(targets) == 1).all():
+            raise ValueError("max_margin: targets of the scores' shape are -1 or 1")
+        t = targets.astype(scores.dtype)
+        losses = apply(
+            "max_margin",
+            lambda s: np.maximum(1 - t * s, 0),
+            (scores,),
+            lambda g, y, s: g * (-t * (y > 0)),
+        )
+        return _reduce("max_margin", losses, reduction)
+    if targets.shape != shape[:-1] or shape[-1] < 2:
+        raise ValueError(
+            f"max_margin: scores {shape} take targets {shape} (-1 or 1) or {shape[:-1]} (numbers "
+            f"of at least 2 classes), got {targets.shape}"
+        )
+    numbers = integers_below("max_margin", targets, shape[-1])[..., None]
+    others = np.arange(shape[-1]) != numbers
+    right = scores[(*np.indices(numbers.shape[:-1], sparse=True), numbers[..., 0])][..., None]
+    losses = ((1 - right + scores).relu() * others).sum(axis=-1) / shape[-1]
+    return _reduce("max_margin", losses, reduction)
+
+
+def mse(prediction, target, reduction: str = "mean") -> Tensor:
+    """The squared difference. Raises ValueError unless the shapes are the same."""
+    prediction, target = _same_shape("mse", prediction, target)
+    return _reduce("mse", (prediction - target) ** 2, reduction)
+
+
+def _tensor(x) -> Tensor:
+    """x itself, or a constant Tensor made of it."""
+    return x if isinstance(x, Tensor) else Tensor(x, requires_grad=False)
+
+
+def _same_shape(loss: str, prediction, target) -> tuple[Tensor, Tensor | np.ndarray]:
+    """Prediction as a Tensor, and a target that is an array in its dtype, once the shapes fit."""
+    prediction = _tensor(prediction)
+    if prediction.shape != np.shape(target):
+        raise ValueError(f"{loss}: shapes {prediction.shape} and {np.shape(target)} differ")
+    return prediction, target if isinstance(target, Tensor) else np.asarray(
+        target, prediction.dtype
+    )
+
+
+def _one_hot(
+    name: str, numbers: np.ndarray, classes: int, ignore_index: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(..., classes) bools, True at each class number, and (...) bools, True where one counts."""
+    hot = numbers[..., None] == np.arange(classes)
+    counts = numbers != ignore_index
+    if 0 <= ignore_index < classes:
+        hot &= counts[..., None]
+    if numbers.dtype.kind not in "iu" or np.count_nonzero(hot) != np.count_nonzero(counts):
+        integers_below(name, numbers[counts], classes)
+    return hot, counts
+
+
+def _check_reduction(loss: str, reduction: str) -> None:
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f'{loss}: reduction is "mean", "sum" or "none", got {reduction!r}')
+
+
+def _reduce(loss: str, losses: Tensor, reduction: str) -> Tensor:
+    _check_reduction(loss, reduction)
+    return losses if reduction == "none" else getattr(losses, reduction)()

@@ -1,0 +1,357 @@
+"""Modules: their parameters and buffers, their state and modes, and what runs inside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from threading import get_ident
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+import numpy as np
+
+from micrograd.engine import Tensor, no_grad, recorded_for
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike
+
+    from micrograd.interop import Door
+
+__all__ = [
+    "Module", "fitting", "name_of", "owner_of", "summary", "trace", "where_made", "where_used",
+]  # fmt: skip
+
+
+class Module:
+    """The base of everything with parameters.
+
+    A subclass assigns Tensors and Modules to its attributes (or puts them in lists, tuples and
+    dicts there), and defines `__call__`. Arrays that belong to its state without being trained are
+    attributes named in `buffers`.
+
+    While a module runs, it owns what is computed: see `where_made`.
+    """
+
+    buffers: tuple[str, ...] = ()
+    training = True
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if not hasattr(cls.__call__, "is_noted"):  # its own, or one of a class that is no Module
+            cls.__call__ = _noted(cls.__call__)
+
+    def __call__(self, x):
+        raise NotImplementedError(f"{type(self).__name__} defines no __call__")
+
+    def named_modules(self) -> dict[str, Module]:
+        """This module and those inside it by their dotted names, in the order of definition."""
+        return {name: m for name, m in self._inside() if isinstance(m, Module)}
+
+    def named_parameters(self) -> dict[str, Tensor]:
+        """The parameters by their dotted names: leaf Tensors, each once, as defined.
+
+        Raises:
+            ValueError: two have one name, such as {"a.b": t} and {"a": {"b": u}}.
+        """
+        named = {name: t for name, t in self._inside() if _is_parameter(t)}
+        if len(named) < len(self.parameters()):
+            raise ValueError(f"two parameters of {type(self).__name__} have one dotted name")
+        return named
+
+    def parameters(self) -> list[Tensor]:
+        """The parameters, each once, in the order of definition."""
+        return [t for _, t in self._inside() if _is_parameter(t)]
+
+    def zero_grad(self) -> None:
+        """Set the gradient of every parameter to zero."""
+        for p in self.parameters():
+            p.grad = None
+
+    def train(self, mode: bool = True) -> Module:
+        """Put this module and those inside it into training mode (dropout, batch statistics)."""
+        for module in self.named_modules().values():
+            module.training = mode
+        return self
+
+    def eval(self) -> Module:
+        """Put this module and those inside it into evaluation mode."""
+        return self.train(False)
+
+    def astype(self, dtype: DTypeLike) -> Module:
+        """Turn parameters and buffers into this floating dtype; gradients are dropped.
+
+        Make the optimizer afterwards: it keeps its state in the dtype of its parameters.
+        """
+        if np.dtype(dtype).kind != "f":
+            raise TypeError(f"astype: expected a floating dtype, got {np.dtype(dtype)}")
+        for p in self.parameters():
+            p.data, p.grad = p.data.astype(dtype), None
+        for module in self.named_modules().values():
+            for name in module.buffers:
+                setattr(module, name, getattr(module, name).astype(dtype))
+        return self
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters and buffers by their dotted names."""
+        return {name: array.copy() for name, array in self._state().items()}
+
+    def load_state_dict(self, state: Mapping[str, ArrayLike], strict: bool = True) -> None:
+        """Take over parameters and buffers from a state of the same names, shapes and dtypes.
+
+        Args:
+            state: arrays by dotted name, as from `state_dict`.
+            strict: also refuse a state that lacks names or has more of them.
+
+        Raises:
+            ValueError: something doesn't fit. Every misfit is listed, and nothing was changed.
+        """
+        mine = self._state()
+        state = fitting(state, mine, strict)
+        for name, array in mine.items():
+            array[...] = state[name]
+
+    def torch_modules(self, door: Door) -> list:
+        """PyTorch's modules that, one after the other, compute the same: `to_torch` asks for them.
+
+        A module of your own may have this beside its `__call__`:
+
+            def torch_modules(self, door):
+                scale = door.nn.Linear(1, 1, bias=False)
+                return [door.filled(scale, weight=self.scale), *door.convert(self.inner)]
+
+        Args:
+            door: has `nn`, which is `torch.nn`; `filled` to put weights in; `convert` for modules
+                and activations inside this one.
+
+        Raises:
+            TypeError: there is no counterpart in PyTorch.
+        """
+        raise TypeError(
+            f"to_torch: {type(self).__name__} has no counterpart in PyTorch, and no torch_modules"
+        )
+
+    def _inside(self) -> Iterable[tuple[str, Module | Tensor]]:
+        found = {id(self): ("", self)}
+        _walk(vars(self), "", found)
+        return found.values()
+
+    def _state(self) -> dict[str, np.ndarray]:
+        """The arrays of parameters and buffers themselves."""
+        state = {name: p.data for name, p in self.named_parameters().items()}
+        for path, module in self.named_modules().items():
+            for name in module.buffers:
+                state[f"{path}.{name}".lstrip(".")] = getattr(module, name)
+        return state
+
+
+def _is_parameter(x: Module | Tensor) -> bool:
+    """A leaf; of the results computed without history, those made to require a gradient."""
+    return isinstance(x, Tensor) and x.is_leaf and (x.requires_grad or not x.op)
+
+
+def owner_of(name: str, modules: Mapping[str, Module]) -> str:
+    """The name of the module that a parameter of this dotted name belongs to."""
+    owner = name.rpartition(".")[0]
+    while owner not in modules:  # a list inside a module is none
+        owner = owner.rpartition(".")[0]
+    return owner
+
+
+def fitting(
+    state: Mapping[str, ArrayLike], mine: Mapping[str, np.ndarray], strict: bool
+) -> dict[str, np.ndarray]:
+    """The arrays of state by name, those of mine where it has none; an error if any doesn't fit."""
+    state = {name: np.asarray(array) for name, array in state.items()}
+    misfits = []
+    if strict:
+        misfits += [f"{name}: missing" for name in mine if name not in state]
+        misfits += [f"{name}: unknown" for name in state if name not in mine]
+    state = {name: state.get(name, array) for name, array in mine.items()}
+    for name, array in mine.items():
+        given = state[name]
+        if (given.shape, given.dtype) != (array.shape, array.dtype):
+            expected = f"expected {array.dtype} {array.shape}"
+            misfits.append(f"{name}: {given.dtype} {given.shape}, {expected}")
+    if misfits:
+        raise ValueError("load_state_dict: " + "; ".join(misfits))
+    return state
+
+
+def _walk(x: Any, name: str, found: dict[int, tuple[str, Any]]) -> None:
+    """Add the Modules and Tensors inside x to found, with dotted names, each object once."""
+    items = x.items() if isinstance(x, dict) else enumerate(x)
+    for key, value in items:
+        if isinstance(value, (Tensor, Module)):
+            if id(value) not in found:
+                found[id(value)] = (f"{name}{key}", value)
+                if isinstance(value, Module):
+                    _walk(vars(value), f"{name}{key}.", found)
+        elif isinstance(value, (list, tuple, dict)):
+            _walk(value, f"{name}{key}.", found)
+
+
+def name_of(f: object) -> str:
+    """How a layer or an activation is shown."""
+    return f if isinstance(f, str) else getattr(f, "__name__", repr(f))
+
+
+# What runs inside a model
+
+
+class _Running:
+    """Whom a thread records for at the moment: its `owner` becomes that of every result.
+
+    A thread has one and writes to it. To enter each call in the context itself would take three
+    times as long, and NumPy, which looks up its error state there, would take longer too. A thread
+    that is given a copy of another's context, as by `asyncio.to_thread`, gets one of its own.
+    """
+
+    __slots__ = ("owner", "thread")
+
+    def __init__(self):
+        self.owner, self.thread = None, get_ident()
+
+
+def _noted(method: Callable) -> Callable:
+    """A `__call__` that says what runs: to results, as their `owner`, and to every `trace`.
+
+    An owner is a tuple: a weak reference to the module, the owner around this call or None, and
+    the ids of the arguments. It keeps nothing alive: the module may hold a result that knows it.
+    """
+
+    @wraps(method)
+    def call(self, *args, **options):
+        running = recorded_for.get()
+        if running:  # else nothing is recorded
+            if running is True or running.thread != get_ident():
+                running = _Running()
+                recorded_for.set(running)
+            outer = running.owner
+            if len(args) == 1 and not options:  # as most; it takes half the time of the general way
+                running.owner = (ref(self), outer, id(args[0]))
+            else:
+                running.owner = (ref(self), outer, *map(id, (*args, *options.values())))
+        try:
+            y = method(self, *args, **options)
+        finally:
+            if running:
+                running.owner = outer
+        for note in _traces:
+            if type(self).__call__ is call:  # super().__call__(x) is a part of it
+                note(self, y)
+        return y
+
+    call.is_noted = True
+    return call
+
+
+def where_made(x: Tensor, names: Mapping[int, str]) -> str:
+    """The name of the innermost module that ran when a result was made, "" for none.
+
+    Args:
+        x: a result with history.
+        names: the names of the modules to find it among, by their ids.
+    """
+    return _innermost(x.owner, names)
+
+
+def where_used(x: object, y: Tensor, names: Mapping[int, str]) -> str:
+    """The name of the innermost module that x, an operand of y, did not come into as an argument.
+
+    Args:
+        x: an array or a Tensor, of which nobody recorded where it was made.
+        y: a result that x was used for.
+        names: as for `where_made`.
+    """
+    owner = y.owner
+    while owner is not None and id(x) in owner[2:]:
+        owner = owner[1]
+    return _innermost(owner, names)
+
+
+def _innermost(owner: tuple | None, names: Mapping[int, str]) -> str:
+    """The name of the first module of these calls, from the inside out, that has one."""
+    while owner is not None:
+        module, owner, *_ = owner
+        if id(module()) in names:
+            return names[id(module())]
+    return ""
+
+
+_traces: list[Callable] = []  # functions of a module and what it gave, one for each open `trace`
+
+
+@contextmanager
+def trace(model: Module) -> Iterator[list[tuple[str, Any]]]:
+    """Watch what the modules in a model give, in this thread and until the end of the block.
+
+        with trace(model) as given:
+            model(x)
+        for name, y in given:
+            print(name, y.shape, y.data.std())
+
+    The list has the dotted name and the output of every module that runs, in the order in which
+    they end; the model itself has the name "".
+    """
+    names = {id(m): name for name, m in model.named_modules().items()}
+    thread, given = get_ident(), []
+
+    def note(module: Module, y: object) -> None:
+        if id(module) in names and get_ident() == thread:
+            given.append((names[id(module)], y))
+
+    _traces.append(note)
+    try:
+        yield given
+    finally:
+        _traces.remove(note)
+
+
+def summary(model: Module, input_shape: int | Sequence[int], dtype: DTypeLike = np.float64) -> str:
+    """A table of the modules in a model: what each is, the shape it gives, its own parameters.
+
+    The shapes are those of a run on zeros, in evaluation mode and without gradients; afterwards
+    training flags and buffers are what they were. A module that is used twice stands there once,
+    with the shape it gave last.
+
+    Args:
+        model: the model.
+        input_shape: the shape of an input, with its batch: (1, 784), or (1, 3, 32, 32).
+        dtype: of the input; an integer one for a model that starts with an `Embedding`.
+    """
+    modules = model.named_modules()
+    modes = [(m, m.training) for m in modules.values()]
+    buffers = [(m, name, getattr(m, name)) for m in modules.values() for name in m.buffers]
+    copies = [array.copy() for _, _, array in buffers]
+    x = np.zeros(input_shape, dtype)
+    if x.dtype.kind == "f":
+        x = Tensor(x, requires_grad=False)
+    try:
+        with no_grad(), trace(model) as given:
+            model.eval()(x)
+    finally:
+        for m, mode in modes:
+            m.training = mode
+        for (m, name, array), copy in zip(buffers, copies):
+            array[...] = copy
+            setattr(m, name, array)
+    shapes = {name: getattr(y, "shape", type(y).__name__) for name, y in given}
+    owned = dict.fromkeys(modules, 0)
+    for name, p in model.named_parameters().items():
+        owned[owner_of(name, modules)] += p.size
+    rows = [("layer", "output shape", "parameters")]
+    for name, m in modules.items():
+        plain = len(m.named_modules()) > 1 or type(m).__repr__ is object.__repr__
+        what = type(m).__name__ if plain else repr(m)
+        rows.append(
+            (f"{name}  {what}".strip(), str(shapes.get(name, "not run")), f"{owned[name]:,}")
+        )
+    rows.append(("total", "", f"{sum(owned.values()):,}"))
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = [
+        f"{what:<{widths[0]}}  {shape:<{widths[1]}}  {count:>{widths[2]}}"
+        for what, shape, count in rows
+    ]
+    rule = "-" * len(lines[0])
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
