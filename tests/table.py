@@ -20,6 +20,7 @@ from torch.nn import functional
 
 import micrograd
 from micrograd import Tensor, grad
+from micrograd.protocol import FUNCTIONS
 
 # Mistakes, as (a call, its error, what the message says)
 
@@ -275,7 +276,31 @@ def add_arithmetic():
     row("neg", operator.neg, cases=ONE)
 
 
-# Elementwise
+# Elementwise: a ufunc of NumPy's has its row as soon as it is an operation of ours. Here are only
+# those that PyTorch calls otherwise, and those whose domain is not all numbers.
+
+ELEMENTWISE = [f for f in FUNCTIONS if isinstance(f, np.ufunc) and f.signature is None]
+IN_TORCH = {"power": "pow"}
+DOMAINS = {
+    "log": positive,
+    "log1p": positive,
+    "sqrt": positive,
+    "absolute": off_zero,
+    "divide": (normal, off_zero),
+    "power": (positive, normal),
+}
+
+
+def torch_function(ufunc):
+    """PyTorch's function for a ufunc, looked up when called, so that one row alone can fail."""
+    name = IN_TORCH.get(ufunc.__name__, ufunc.__name__)
+    return lambda *xs: getattr(torch, name)(*xs)
+
+
+def domains_of(ufunc):
+    """The domain of each operand."""
+    domain = DOMAINS.get(ufunc.__name__, normal)
+    return domain if isinstance(domain, tuple) else (domain,) * ufunc.nin
 
 
 def torch_clamp(x, lo, hi):
@@ -284,10 +309,9 @@ def torch_clamp(x, lo, hi):
 
 
 def add_elementwise():
-    for name in ("exp", "expm1", "sin", "cos", "tanh", "sigmoid"):
-        row(name, operator.methodcaller(name), cases=ONE)
-    for name in ("log", "log1p", "sqrt"):
-        row(name, operator.methodcaller(name), cases=ONE, domain=positive)
+    for f in ELEMENTWISE:
+        row(f"np.{f.__name__}", f, torch_function(f), ONE if f.nin == 1 else TWO, domains_of(f))
+    row("sigmoid", lambda x: x.sigmoid(), cases=ONE)
     # At 0 all sides agree on the slopes of abs and relu, so ties are in
     for domain in (off_zero, ties):
         suffix = f", {domain.__name__}"
@@ -683,7 +707,6 @@ def add_several():
 
     for name, f in (("maximum", torch.maximum), ("minimum", torch.minimum)):
         g = getattr(micrograd, name)
-        row(name, g, f, TWO)
         row(f"{name}, ties", g, f, [*TWO, ((4, 5), (4, 5))], ties)
         row(f"{name}(x, 0.25)", lambda x, g=g: g(x, 0.25),
             lambda x, f=f: f(x, torch.tensor(0.25, dtype=x.dtype)), ONE)  # fmt: skip

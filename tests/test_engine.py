@@ -13,10 +13,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from table import assert_same, mistakes, raising, search
+from table import assert_same, compare, mistakes, raising, search
 
 from micrograd import (
     Tensor,
+    apply,
     concatenate,
     dot,
     einsum,
@@ -26,9 +27,11 @@ from micrograd import (
     maximum,
     minimum,
     no_grad,
+    operation,
     stack,
     where,
 )
+from micrograd.debug import gradcheck
 
 # No operation may warn of an overflow or a division where its result is fine
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
@@ -175,6 +178,150 @@ def test_the_order_of_summation_and_so_the_last_digit_never_changes():
         return x.grad.tobytes()
 
     assert len({gradient() for _ in range(20)}) == 1
+
+
+# One node's step
+
+
+def layers(x, w):
+    """A perceptron of two layers."""
+    return ((x @ w).tanh() @ w.T + x).relu().sum()
+
+
+STEPWISE = {
+    "one operation": lambda x, w: x * w,
+    "one operand twice": lambda x, w: x * x + (x - x) * w,
+    "a shared subexpression": lambda x, w: (lambda h: h.exp() * h + h)(x * w),
+    "shared at several depths": lambda x, w: (lambda h: (h * x).sin() + h * (h - w))(x + w),
+    "broadcasting": lambda x, w: (x[0] * w + x[:, :1]).sum(0) - x.sum(),
+    "numbers": lambda x, w: (x.sum() * w[0, 0] + 2) ** 2 / w[0, 0],
+    "constants": lambda x, w: np.ones((3, 3)) @ x * 2 + w.detach(),
+    "layers": layers,
+    "a leaf": lambda x, w: x,
+}
+
+
+@pytest.mark.parametrize("name", STEPWISE)
+def test_steps_walked_by_hand_give_what_backward_gives(name):
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(3, 3)), rng.normal(size=(3, 3))
+
+    def graph():
+        """The tensors, each after all that it was made from."""
+        order, leaves = [], (Tensor(a), Tensor(b))
+
+        def visit(t):
+            if isinstance(t, Tensor) and all(t is not seen for seen in order):
+                for x in t.operands:
+                    visit(x)
+                order.append(t)
+
+        visit(STEPWISE[name](*leaves))
+        return order, leaves
+
+    expected, leaves_expected = graph()
+    expected[-1].backward()
+    order, leaves = graph()
+    order[-1].grad = np.ones(order[-1].shape)
+    for t in reversed(order):
+        t._backward()
+    pairs = zip((*order, *leaves), (*expected, *leaves_expected), strict=True)
+    for k, (stepped, t) in enumerate(pairs):
+        assert_same(stepped.grad, t.grad, f"tensor {k}, made by {t.op!r}", tolerance=0)
+
+
+def test_a_step_hands_the_gradient_to_the_operands_alone():
+    x = Tensor([1.0, 2.0])
+    h = x * 3
+    y = h * h
+    y.grad = np.array([1.0, 10.0])
+    y._backward()
+    assert h.grad.tolist() == [6.0, 120.0]
+    assert not x.has_grad
+    h._backward()
+    assert x.grad.tolist() == [18.0, 360.0]
+
+
+# Operations of one's own
+
+
+def lambert_w(x):
+    """The w with w e^w = x, by Newton's method."""
+    w = np.log1p(x)
+    for _ in range(10):
+        e = np.exp(w)
+        w = w - (w * e - x) / (e * (w + 1))
+    return w
+
+
+OWN = {
+    "with a second result": (
+        lambda x: apply(
+            "squash",
+            lambda x: (x / np.sqrt(1 + x * x), np.sqrt(1 + x * x)),
+            (x,),
+            lambda g, y, x, root: g / root**3,
+        ),
+        lambda x: x / torch.sqrt(1 + x * x),
+        [((),), ((3,),), ((2, 3),)],
+    ),
+    "of two operands, with two more results": (
+        lambda a, b: apply(
+            "ratio",
+            lambda a, b: (a / (1 + b * b), 1 / (1 + b * b), 2 * b),
+            (a, b),
+            lambda g, y, a, b, scale, slope: g * scale,
+            lambda g, y, a, b, scale, slope: -g * y * scale * slope,
+        ),
+        lambda a, b: a / (1 + b * b),
+        [((), ()), ((2, 3), (3,)), ((3, 1), (1, 4)), ((2,), ())],
+    ),
+    "whose derivative calls operations": (
+        operation(
+            "half a square", lambda x: np.maximum(x, 0) ** 2 / 2, lambda g, y, x: g * maximum(x, 0)
+        ),
+        lambda x: torch.relu(x) ** 2 / 2,
+        [((),), ((3,),), ((2, 3),)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_an_operation_of_ones_own_has_the_gradients_of_pytorch(name):
+    ours, theirs, cases = OWN[name]
+    for shapes in cases:
+        rng = np.random.default_rng(0)
+        compare(ours, theirs, [np.asarray(rng.normal(size=s)) for s in shapes], name, rng)
+
+
+def test_an_operation_of_ones_own_in_numpy_passes_gradcheck():
+    w = operation("lambert_w", lambert_w, lambda g, y, x: g * y / (x * (1 + y)), doc="Newton's.")
+    x = np.array([[0.1, 0.5, 1.0], [2.0, 5.0, 9.0]])
+    y = w(x).data
+    np.testing.assert_allclose(y * np.exp(y), x, rtol=1e-14)
+    assert (w.__name__, w.__doc__) == ("lambert_w", "Newton's.")
+    assert gradcheck(w, x)
+    assert gradcheck(lambda x: grad(w(x), x, create_graph=True), x)
+    with pytest.raises(AssertionError):
+        gradcheck(operation("wrong", lambert_w, lambda g, y, x: g * y / (1 + y)), x)
+
+
+def test_a_straight_through_estimator_rounds_and_lets_the_gradient_pass():
+    rounded = operation("round", np.round, lambda g, y, x: g)
+    x = Tensor([0.2, 0.7, -1.6])
+    y = rounded(x) * np.array([1.0, 10.0, 100.0])
+    y.backward()
+    assert y.data.tolist() == [0.0, 10.0, -200.0]
+    assert x.grad.tolist() == [1.0, 10.0, 100.0]
+
+
+def test_an_operation_takes_as_many_operands_as_it_has_derivatives():
+    one = operation("one", np.exp, lambda g, y, x: g * y)
+    two = operation("two", np.hypot, lambda g, y, a, b: g * a / y, lambda g, y, a, b: g * b / y)
+    x = Tensor([1.0])
+    for f, operands in ((one, ()), (one, (x, x)), (two, (x,)), (two, (x, x, x))):
+        with pytest.raises(TypeError, match="positional argument"):
+            f(*operands)
 
 
 # Memory

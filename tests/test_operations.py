@@ -3,6 +3,7 @@
 import itertools
 import math
 import operator
+import sys
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
@@ -11,23 +12,26 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from table import (
+    ELEMENTWISE,
+    ROWS,
     assert_same,
     by_row,
     check_against_pytorch,
     check_in_float32,
     compare,
+    domains_of,
     mistakes,
-    normal,
-    off_zero,
     over_axes,
     positive,
     raising,
     search,
     torch_dot,
+    torch_function,
     torch_index,
 )
 
 from micrograd import Tensor, concatenate, dot, grad, maximum, minimum, norm, where
+from micrograd.operations import OPERATIONS
 
 # No operation may warn of an overflow or a division where its result is fine
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
@@ -44,6 +48,25 @@ def test_values_gradients_and_second_gradients_are_those_of_pytorch(row):
 @by_row
 def test_float32_stays_float32_and_agrees_with_float64(row):
     check_in_float32(row)
+
+
+def test_the_table_uses_every_operation():
+    rooms = {f"micrograd.{name}" for name in ("engine", "operations", "einsum")}
+    used = set()
+
+    def note(frame, event, _):
+        if event == "call" and frame.f_globals.get("__name__") in rooms:
+            used.add(frame.f_code.co_name)  # of `operation`, all functions have one code
+            used.add(frame.f_locals.get("op"))
+
+    sys.setprofile(note)
+    try:
+        for row in ROWS:
+            row.ours(*map(Tensor, row.operands(row.cases[0])))
+    finally:
+        sys.setprofile(None)
+    assert len(OPERATIONS) > 40
+    assert set(OPERATIONS) <= used
 
 
 @pytest.mark.parametrize(
@@ -276,19 +299,7 @@ def test_an_index_or_condition_that_changes_later_changes_no_gradient():
 
 
 small = {"max_dims": 3, "min_side": 0, "max_side": 3}
-
-
-BINARY = {
-    "+": (operator.add, operator.add, normal),
-    "-": (operator.sub, operator.sub, normal),
-    "*": (operator.mul, operator.mul, normal),
-    "/": (operator.truediv, operator.truediv, off_zero),
-    "**": (operator.pow, operator.pow, positive),
-    "maximum": (maximum, torch.maximum, normal),
-    "minimum": (minimum, torch.minimum, normal),
-}
-
-
+BINARY = {f.__name__: f for f in ELEMENTWISE if f.nin == 2}
 REDUCTIONS = {
     "sum": torch.sum,
     "mean": torch.mean,
@@ -305,9 +316,10 @@ REDUCTIONS = {
     shapes=hnp.mutually_broadcastable_shapes(num_shapes=2, **small),
 )
 def test_binary_operations_of_any_two_shapes_that_broadcast(name, shapes):
-    ours, theirs, domain = BINARY[name]
+    ufunc = BINARY[name]
     rng = np.random.default_rng(0)
-    compare(ours, theirs, [np.asarray(domain(rng, s)) for s in shapes.input_shapes], name, rng)
+    arrays = [np.asarray(f(rng, s)) for f, s in zip(domains_of(ufunc), shapes.input_shapes)]
+    compare(ufunc, torch_function(ufunc), arrays, name, rng)
 
 
 @search
