@@ -74,6 +74,8 @@ def sum_leading(g, n: int):
     """The sum over the first n axes."""
     if g.ndim == n:
         return g.sum()
+    if g.ndim == 2:
+        return sum_rows(g)
     rest = g.shape[n:]
     return sum_rows(g.reshape(math.prod(g.shape[:n]), math.prod(rest))).reshape(rest)
 
@@ -292,6 +294,6 @@ def matmul_right(g, y, a, b, *_):
 def linear(x, weights, bias):
     """x @ weights + bias, the sum into the memory of the product."""
     y = matmul(x, weights)
-    if isinstance(y, np.generic) or isinstance(bias, float) or y.dtype != bias.dtype:
-        return y + bias
-    return np.add(y, bias, out=y)
+    if y.ndim and y.dtype is getattr(bias, "dtype", None):
+        return np.add(y, bias, out=y)
+    return y + bias

@@ -93,7 +93,8 @@ def record(op: str, forward: Callable, operands: tuple, derivatives: tuple) -> T
         y = forward(*values)
     except (TypeError, ValueError, IndexError) as error:
         shapes = " and ".join(str(np.shape(x)) for x in values)
-        raise type(error)(f"{op} of shape {shapes}: {error}") from None
+        kind = TypeError if isinstance(error, TypeError) else type(error)
+        raise kind(f"{op} of shape {shapes}: {error}") from None
     if type(y) is tuple:
         y, *kept = y
         values += kept

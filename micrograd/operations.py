@@ -91,7 +91,7 @@ sin      = unary("sin",   np.sin,   lambda g, y, x: g * np.cos(x),   "The sine."
 cos      = unary("cos",   np.cos,   lambda g, y, x: -g * np.sin(x),  "The cosine.")
 tanh     = unary("tanh",  np.tanh,  lambda g, y, x: g * (1 - y * y), "The hyperbolic tangent.")
 abs      = unary("abs",   np.abs,   lambda g, y, x: g * np.sign(x),  "|x|; its slope at 0 is 0.")
-relu     = unary("relu",  lambda x: np.maximum(x, 0), lambda g, y, x: g * ~(y <= 0),
+relu     = unary("relu",  lambda x: np.maximum(x, 0), lambda g, y, x: g * (y != 0),
                  "max(x, 0); its slope at 0 is 0.")
 sigmoid  = unary("sigmoid", arrays.sigmoid, lambda g, y, x: g * (y * (1 - y)),
                  "1 / (1 + e^-x), without overflow.")
