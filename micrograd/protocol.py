@@ -19,12 +19,24 @@ from micrograd.arrays import KINDS, describe
 from micrograd.recording import recorded_for
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, DTypeLike
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    from micrograd.engine import Tensor
 
 FUNCTIONS: dict[Callable, Callable] = {}  # NumPy's function, and the operation it is for Tensors
 RENAMED: dict[Callable, dict[str, str]] = {}  # arguments that NumPy calls otherwise than we do
 OPERATORS = ("+", "-", "*", "/", "**", "@")
 CONSTANT: set[Callable] = set()  # what has no slope anywhere, and is computed on the arrays
+
+ARITHMETIC = {  # what `help` says about it
+    "__add__": "a + b, elementwise.",
+    "__sub__": "a - b, elementwise.",
+    "__mul__": "a * b, elementwise.",
+    "__truediv__": "a / b, elementwise.",
+    "__pow__": "a to the power b, elementwise.",
+    "__matmul__": "The matrix product a @ b, of stacks of matrices too.",
+    "__neg__": "-x, elementwise.",
+}
 
 
 def data_of(x: object) -> Any:
@@ -58,7 +70,12 @@ def constant(op: str, x: object, operands: tuple) -> Any:
 
 def reflected(function: Callable) -> Callable:
     """The method for other + self, given that for self + other."""
-    return lambda self, other: function(other, self)
+
+    def method(self, other) -> Tensor:
+        return function(other, self)
+
+    method.__doc__ = f"other {function.__name__} self, for an other that is no Tensor."
+    return method
 
 
 def rows_of(t: Protocol) -> Iterator:
@@ -95,6 +112,7 @@ class Protocol:
             if inspect.isfunction(method):
                 method.__name__, method.__qualname__ = name, f"{cls.__qualname__}.{name}"
                 method.__module__ = cls.__module__
+                method.__doc__ = method.__doc__ or ARITHMETIC.get(name)
 
     @property
     def data(self) -> np.ndarray:
@@ -141,7 +159,7 @@ class Protocol:
         return self._op
 
     @property
-    def operands(self) -> tuple:
+    def operands(self) -> tuple[Any, ...]:
         """What it was made of, Tensors and constants, in order; () for a leaf."""
         return self._operands
 
@@ -151,7 +169,7 @@ class Protocol:
         return not self._operands
 
     @property
-    def _prev(self) -> tuple:
+    def _prev(self) -> tuple[Tensor, ...]:
         """The operands that are Tensors, in order."""
         return tuple(x for x in self._operands if isinstance(x, Protocol))
 
@@ -234,7 +252,7 @@ class Protocol:
             raise TypeError("len() of a 0-d Tensor")
         return len(self.data)
 
-    def __iter__(self) -> Iterator:
+    def __iter__(self) -> Iterator[Tensor]:
         if self.ndim == 0:
             raise TypeError("iteration over a 0-d Tensor")
         return rows_of(self)
@@ -247,22 +265,28 @@ class Protocol:
 
     # Comparisons and positions are plain NumPy: their derivative is zero everywhere
 
-    def __eq__(self, other: object) -> np.ndarray:
+    def __eq__(self, other: object) -> NDArray[np.bool_]:
+        """self == other, elementwise: an array of bools."""
         return self.data == data_of(other)
 
-    def __ne__(self, other: object) -> np.ndarray:
+    def __ne__(self, other: object) -> NDArray[np.bool_]:
+        """self != other, elementwise: an array of bools."""
         return self.data != data_of(other)
 
-    def __lt__(self, other: object) -> np.ndarray:
+    def __lt__(self, other: object) -> NDArray[np.bool_]:
+        """self < other, elementwise: an array of bools."""
         return self.data < data_of(other)
 
-    def __le__(self, other: object) -> np.ndarray:
+    def __le__(self, other: object) -> NDArray[np.bool_]:
+        """self <= other, elementwise: an array of bools."""
         return self.data <= data_of(other)
 
-    def __gt__(self, other: object) -> np.ndarray:
+    def __gt__(self, other: object) -> NDArray[np.bool_]:
+        """self > other, elementwise: an array of bools."""
         return self.data > data_of(other)
 
-    def __ge__(self, other: object) -> np.ndarray:
+    def __ge__(self, other: object) -> NDArray[np.bool_]:
+        """self >= other, elementwise: an array of bools."""
         return self.data >= data_of(other)
 
     __hash__ = object.__hash__  # by identity, though == compares elements
