@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import takewhile
 from opcode import opmap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
     from micrograd.engine import Tensor
+
+    Operand: TypeAlias = Tensor | np.ndarray | np.floating | np.integer | np.bool_ | float
 
 FUNCTIONS: dict[Callable, Callable] = {}  # NumPy's function, and the operation it is for Tensors
 RENAMED: dict[Callable, dict[str, str]] = {}  # arguments that NumPy calls otherwise than we do
@@ -323,16 +325,18 @@ class Protocol:
 
     # NumPy's functions
 
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
-        if self._loses_gradient():
-            what = f"made by {self._op!r}" if self._op else "that requires a gradient"
-            raise TypeError(
-                f"a Tensor {what} does not turn into an array by itself, its gradient would be "
-                "lost: take stack or concatenate to make one tensor of several; t.data, "
-                "t.detach() or no_grad() where no gradient is wanted"
-            )
-        array = np.asarray(self.data, dtype)
-        return array.copy() if copy and array is self.data else array
+    if not TYPE_CHECKING:  # whoever has it is an array to NumPy's stubs, and np.exp(t) as well
+
+        def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
+            if self._loses_gradient():
+                what = f"made by {self._op!r}" if self._op else "that requires a gradient"
+                raise TypeError(
+                    f"a Tensor {what} does not turn into an array by itself, its gradient would be "
+                    "lost: take stack or concatenate to make one tensor of several; t.data, "
+                    "t.detach() or no_grad() where no gradient is wanted"
+                )
+            array = np.asarray(self.data, dtype)
+            return array.copy() if copy and array is self.data else array
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **options):
         if out is not None:
