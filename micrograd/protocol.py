@@ -117,7 +117,7 @@ class Protocol:
                 method.__doc__ = method.__doc__ or ARITHMETIC.get(name)
 
     @property
-    def data(self) -> np.ndarray:
+    def data(self) -> NDArray[Any]:
         """The array; it may be written to, and replaced."""
         if isinstance(self._value, np.generic):
             self._value = np.asarray(self._value)
@@ -131,7 +131,7 @@ class Protocol:
         self._value = array
 
     @property
-    def grad(self) -> np.ndarray:
+    def grad(self) -> NDArray[Any]:
         """The gradient: of the tensor's shape and dtype, zeros until `backward` has been here."""
         # What backward left at a tensor between others, others may have too: looking copies it.
         if self._grad is None and self._received is None:

@@ -38,7 +38,9 @@ def test_mypy_finds_what_is_marked_and_nothing_else(tmp_path):
 
 
 def test_pyright_finds_what_is_marked_and_nothing_else():
-    found = json.loads(run("pyright", "--outputjson"))["generalDiagnostics"]
+    found = json.loads(run("pyright", "--outputjson", f"--pythonpath={sys.executable}"))[
+        "generalDiagnostics"
+    ]
     errors = [
         (Path(e["file"]).name, e["range"]["start"]["line"] + 1)
         for e in found

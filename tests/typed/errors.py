@@ -1,6 +1,8 @@
 """Mistakes that a type checker is to find, each where mypy's name for it stands; and no others."""
 
-import numpy as np
+from typing import Any
+
+import numpy.typing as npt
 
 from micrograd import Tensor, grad, jacobian, no_grad, stack
 from micrograd.optim import Adam
@@ -28,4 +30,4 @@ jacobian(t, t)  # error: arg-type
 no_grad(True)  # error: call-arg
 Adam(t, learning_rate=0.1)  # error: call-arg
 number: float = t.sum()  # error: assignment
-array: np.ndarray = t  # error: assignment
+array: npt.NDArray[Any] = t  # error: assignment

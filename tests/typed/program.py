@@ -1,9 +1,10 @@
 """A program as a user with a type checker writes it; tests/test_typing.py has it checked."""
 
-from typing import Any, assert_type
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import assert_type  # in typing from Python 3.11 on
 
 from micrograd import (
     Tensor,
@@ -64,12 +65,13 @@ assert_type(einsum("ij,jk->ik", t, array), Tensor)
 cube = operation("cube", lambda x: x**3, lambda g, y, x: g * 3 * x * x)
 assert_type(cube(t), Tensor)
 
-# What NumPy says about its functions of other people's objects is no more than this
+# NumPy's stubs say no more than this about a ufunc of one argument. Tensors in its other functions
+# they refuse, though np.maximum(t, 0) and np.sum(t) work: hence maximum(t, 0) and t.sum().
 assert_type(np.exp(t), Any)
 y: Tensor = np.exp(t * x * w.sum())
 
 # The array
-assert_type(t.data, np.ndarray)
+assert_type(t.data, npt.NDArray[Any])
 assert_type(t.shape, tuple[int, ...])
 assert_type(x.item(), float)
 assert_type(float(x), float)
@@ -82,7 +84,7 @@ t.grad = None
 # Gradients
 y.backward()
 (t * 2).sum().backward(1.0)
-assert_type(t.grad, np.ndarray)
+assert_type(t.grad, npt.NDArray[Any])
 assert_type(t.detach(), Tensor)
 assert_type(grad(y, x), Tensor)
 assert_type(grad(y, [x, w]), tuple[Tensor, ...])
