@@ -27,7 +27,7 @@ grad(t, 1.0)  # error: call-overload
 grad(t, t).grads()  # error: attr-defined
 grad(t, [t]).exp()  # error: attr-defined
 jacobian(t, t)  # error: arg-type
-no_grad(True)  # error: call-arg
+no_grad(True)  # error: call-overload
 Adam(t, learning_rate=0.1)  # error: call-arg
 number: float = t.sum()  # error: assignment
 array: npt.NDArray[Any] = t  # error: assignment

@@ -95,12 +95,18 @@ with no_grad():
     assert_type(t * 2, Tensor)
 
 
-@no_grad()
+@no_grad
 def predict(model: Module, x: Tensor) -> float:
     return x.sum().item()
 
 
+@no_grad()
+def bare(x: Tensor) -> Tensor:
+    return x.detach()
+
+
 assert_type(predict(Module(), t), float)
+assert_type(bare(t), Tensor)
 
 # Networks
 model = MultiLayerPerceptron(2, [8, 1], act="tanh")
