@@ -21,3 +21,7 @@ __all__ = [
     "Tensor", "apply", "concatenate", "dot", "einsum", "grad", "hessian", "jacobian", "linear",
     "maximum", "minimum", "nn", "no_grad", "norm", "operation", "optim", "outer", "stack", "where",
 ]  # fmt: skip
+
+
+def __dir__():  # what completion offers
+    return __all__

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["grad", "hessian", "jacobian"]
 
 
+def __dir__():  # what completion offers
+    return __all__
+
+
 @overload
 def grad(
     output: Tensor,

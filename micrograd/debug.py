@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["detect_anomaly", "gradcheck"]
 
 
+def __dir__():  # what completion offers
+    return __all__
+
+
 # Derivatives against differences
 
 

@@ -41,6 +41,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+def __dir__():  # what completion offers
+    return __all__
+
+
 def rank() -> int:
     """The number of this process, from 0."""
     comm = _world()

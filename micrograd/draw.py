@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Picture", "draw"]
 
+
+def __dir__():  # what completion offers
+    return __all__
+
+
 _SMALL = (3, 4)  # arrays of at most so many rows and columns are written out
 _FORMATS = (".svg", ".png", ".pdf", ".dot")
 

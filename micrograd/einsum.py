@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,11 +12,14 @@ from micrograd.arrays import describe
 from micrograd.engine import Tensor, apply
 from micrograd.operations import function
 
+if TYPE_CHECKING:
+    from micrograd.protocol import Operand
+
 __all__ = ["einsum"]
 
 
 @function()
-def einsum(subscripts: str, *operands, optimize: bool | str = True) -> Tensor:
+def einsum(subscripts: str, *operands: Operand, optimize: bool | str = True) -> Tensor:
     """Products of operands summed as the subscripts say, `einsum("bij,bjk->bik", x, y)`.
 
     Everything of `np.einsum`'s string form: "...", repeated letters, implicit output.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -21,12 +21,16 @@ from micrograd.protocol import CONSTANT, FUNCTIONS, RENAMED, data_of
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
 
+    from micrograd.protocol import Operand
+
+    F = TypeVar("F", bound=Callable)
+
 __all__ = ["concatenate", "dot", "linear", "maximum", "minimum", "norm", "outer", "stack", "where"]
 
 OPERATIONS: dict[str, Callable] = {}  # all that stand here, by name
 
 
-def function(*numpys: Callable, **renamed: str) -> Callable:
+def function(*numpys: Callable, **renamed: str) -> Callable[[F], F]:
     """Let an operation stand for NumPy's of its name, and for those given.
 
     What NumPy's function calls its arguments is told where we call them otherwise.
@@ -43,7 +47,7 @@ def function(*numpys: Callable, **renamed: str) -> Callable:
     return enter
 
 
-def method(*numpys: Callable, **renamed: str) -> Callable:
+def method(*numpys: Callable, **renamed: str) -> Callable[[F], F]:
     """`function`, and a method of Tensor too."""
 
     def enter(f):
@@ -69,14 +73,16 @@ CONSTANT.update({
 # Elementwise
 
 
-def elementwise(name: str, forward: Callable, *derivatives: Callable, doc: str) -> Callable:
+def elementwise(
+    name: str, forward: Callable, *derivatives: Callable, doc: str
+) -> Callable[..., Tensor]:
     """An operation without options, which pickle finds in this module."""
     f = operation(name, forward, *derivatives, doc=doc)
     f.__module__ = __name__
     return f
 
 
-def unary(name: str, forward: Callable, derivative: Callable, doc: str) -> Callable:
+def unary(name: str, forward: Callable, derivative: Callable, doc: str) -> Callable[..., Tensor]:
     """An elementwise method."""
     return method()(elementwise(name, forward, derivative, doc=doc))
 
@@ -168,7 +174,7 @@ def astype(x, dtype: DTypeLike) -> Tensor:
 
 
 @function(x="a", y="b")
-def where(condition, a, b) -> Tensor:
+def where(condition: ArrayLike, a, b) -> Tensor:
     """a where condition holds, elsewhere b; the condition is an array of bools."""
     condition = np.asarray(data_of(condition))
     if condition.dtype.kind not in "biuf":
@@ -300,14 +306,14 @@ def norm(x, ord: float | None = None, axis: Axis = None, keepdims: bool = False)
 
 
 @method(newshape="shape")
-def reshape(x, *shape) -> Tensor:
+def reshape(x, *shape: int | Sequence[int]) -> Tensor:
     """The same elements in another shape: reshape(2, -1) or reshape((2, -1))."""
     shape = shape[0] if len(shape) == 1 else shape
     return apply("reshape", lambda x: x.reshape(shape), (x,), lambda g, y, x: g.reshape(x.shape))
 
 
 @method()
-def transpose(x, *axes) -> Tensor:
+def transpose(x, *axes: int | Sequence[int] | None) -> Tensor:
     """The axes in the order given, transpose(1, 0) or transpose((1, 0)); else reversed."""
     axes = axes[0] if len(axes) == 1 else axes
     if axes is None or np.size(axes) == 0:
@@ -328,7 +334,7 @@ def swapaxes(x, axis1: int, axis2: int) -> Tensor:
 
 
 @method()
-def broadcast_to(x, *shape) -> Tensor:
+def broadcast_to(x, *shape: int | Sequence[int]) -> Tensor:
     """The tensor repeated to a shape, by NumPy's rules."""
     shape = shape[0] if len(shape) == 1 else shape
     return apply("broadcast_to", lambda x: np.broadcast_to(x, shape), (x,), lambda g, y, x: g)
@@ -357,7 +363,9 @@ def expand_dims(x, axis: int | tuple[int, ...]) -> Tensor:
 
 
 @method()
-def pad(x, pad_width: ArrayLike, mode: str = "constant", constant_values: float = 0) -> Tensor:
+def pad(
+    x, pad_width: ArrayLike, mode: str = "constant", constant_values: float | Tensor = 0
+) -> Tensor:
     """A border of a constant, a number or a 0-d Tensor, around x; pad_width as in `np.pad`."""
     if mode != "constant":
         raise ValueError(f'pad: mode is "constant", got {mode!r}')
@@ -390,13 +398,13 @@ def triu(x, k: int = 0) -> Tensor:
 # Indexing, and its reverse: each is the other's derivative
 
 
-def index(x, key) -> Tensor:
+def index(x, key: object) -> Tensor:
     """x[key] for every index that NumPy takes; an element taken twice adds both gradients."""
     key = arrays.copied(key)
     return apply("index", lambda x: x[key], (x,), lambda g, y, x: scatter(g, key, x.shape))
 
 
-def scatter(g, key, shape: Sequence[int]) -> Tensor:
+def scatter(g, key: object, shape: Sequence[int]) -> Tensor:
     """Zeros of this shape with g added at [key]."""
     return apply("scatter", lambda g: arrays.add_at(g, key, shape), (g,), lambda u, y, g: u[key])
 
@@ -436,7 +444,7 @@ def dot(a, b) -> Tensor:
 
 
 @function()
-def concatenate(tensors: Sequence, axis: int | None = 0) -> Tensor:
+def concatenate(tensors: Sequence[Operand], axis: int | None = 0) -> Tensor:
     """Tensors (or arrays) joined along an axis that exists; flattened first if axis is None."""
     tensors = list(tensors)
     if axis is None:
@@ -455,7 +463,7 @@ def concatenate(tensors: Sequence, axis: int | None = 0) -> Tensor:
 
 
 @function()
-def stack(tensors: Sequence, axis: int = 0) -> Tensor:
+def stack(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
     """Tensors (or arrays) of one shape joined along a new axis."""
 
     def join(some):

@@ -17,6 +17,11 @@ __all__ = [
     "linear_warmup",
 ]  # fmt: skip
 
+
+def __dir__():  # what completion offers
+    return __all__
+
+
 _BLOCK = 1 << 17  # elements updated at a time: their temporaries stay in the processor's cache
 
 

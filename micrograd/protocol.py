@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import takewhile
 from opcode import opmap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -19,12 +19,26 @@ from micrograd.arrays import KINDS, describe
 from micrograd.recording import recorded_for
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, DTypeLike
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    from micrograd.engine import Tensor
+
+    Operand: TypeAlias = Tensor | np.ndarray | np.floating | np.integer | np.bool_ | float
 
 FUNCTIONS: dict[Callable, Callable] = {}  # NumPy's function, and the operation it is for Tensors
 RENAMED: dict[Callable, dict[str, str]] = {}  # arguments that NumPy calls otherwise than we do
 OPERATORS = ("+", "-", "*", "/", "**", "@")
 CONSTANT: set[Callable] = set()  # what has no slope anywhere, and is computed on the arrays
+
+ARITHMETIC = {  # what `help` says about it
+    "__add__": "a + b, elementwise.",
+    "__sub__": "a - b, elementwise.",
+    "__mul__": "a * b, elementwise.",
+    "__truediv__": "a / b, elementwise.",
+    "__pow__": "a to the power b, elementwise.",
+    "__matmul__": "The matrix product a @ b, of stacks of matrices too.",
+    "__neg__": "-x, elementwise.",
+}
 
 
 def data_of(x: object) -> Any:
@@ -58,7 +72,12 @@ def constant(op: str, x: object, operands: tuple) -> Any:
 
 def reflected(function: Callable) -> Callable:
     """The method for other + self, given that for self + other."""
-    return lambda self, other: function(other, self)
+
+    def method(self, other) -> Tensor:
+        return function(other, self)
+
+    method.__doc__ = f"other {function.__name__} self, for an other that is no Tensor."
+    return method
 
 
 def rows_of(t: Protocol) -> Iterator:
@@ -95,9 +114,10 @@ class Protocol:
             if inspect.isfunction(method):
                 method.__name__, method.__qualname__ = name, f"{cls.__qualname__}.{name}"
                 method.__module__ = cls.__module__
+                method.__doc__ = method.__doc__ or ARITHMETIC.get(name)
 
     @property
-    def data(self) -> np.ndarray:
+    def data(self) -> NDArray[Any]:
         """The array; it may be written to, and replaced."""
         if isinstance(self._value, np.generic):
             self._value = np.asarray(self._value)
@@ -111,7 +131,7 @@ class Protocol:
         self._value = array
 
     @property
-    def grad(self) -> np.ndarray:
+    def grad(self) -> NDArray[Any]:
         """The gradient: of the tensor's shape and dtype, zeros until `backward` has been here."""
         # What backward left at a tensor between others, others may have too: looking copies it.
         if self._grad is None and self._received is None:
@@ -141,7 +161,7 @@ class Protocol:
         return self._op
 
     @property
-    def operands(self) -> tuple:
+    def operands(self) -> tuple[Any, ...]:
         """What it was made of, Tensors and constants, in order; () for a leaf."""
         return self._operands
 
@@ -156,7 +176,7 @@ class Protocol:
         return getattr(self, "_owner", None)
 
     @property
-    def _prev(self) -> tuple:
+    def _prev(self) -> tuple[Tensor, ...]:
         """The operands that are Tensors, in order."""
         return tuple(x for x in self._operands if isinstance(x, Protocol))
 
@@ -239,7 +259,7 @@ class Protocol:
             raise TypeError("len() of a 0-d Tensor")
         return len(self.data)
 
-    def __iter__(self) -> Iterator:
+    def __iter__(self) -> Iterator[Tensor]:
         if self.ndim == 0:
             raise TypeError("iteration over a 0-d Tensor")
         return rows_of(self)
@@ -252,22 +272,28 @@ class Protocol:
 
     # Comparisons and positions are plain NumPy: their derivative is zero everywhere
 
-    def __eq__(self, other: object) -> np.ndarray:
+    def __eq__(self, other: object) -> NDArray[np.bool_]:
+        """self == other, elementwise: an array of bools."""
         return self.data == data_of(other)
 
-    def __ne__(self, other: object) -> np.ndarray:
+    def __ne__(self, other: object) -> NDArray[np.bool_]:
+        """self != other, elementwise: an array of bools."""
         return self.data != data_of(other)
 
-    def __lt__(self, other: object) -> np.ndarray:
+    def __lt__(self, other: object) -> NDArray[np.bool_]:
+        """self < other, elementwise: an array of bools."""
         return self.data < data_of(other)
 
-    def __le__(self, other: object) -> np.ndarray:
+    def __le__(self, other: object) -> NDArray[np.bool_]:
+        """self <= other, elementwise: an array of bools."""
         return self.data <= data_of(other)
 
-    def __gt__(self, other: object) -> np.ndarray:
+    def __gt__(self, other: object) -> NDArray[np.bool_]:
+        """self > other, elementwise: an array of bools."""
         return self.data > data_of(other)
 
-    def __ge__(self, other: object) -> np.ndarray:
+    def __ge__(self, other: object) -> NDArray[np.bool_]:
+        """self >= other, elementwise: an array of bools."""
         return self.data >= data_of(other)
 
     __hash__ = object.__hash__  # by identity, though == compares elements
@@ -304,16 +330,18 @@ class Protocol:
 
     # NumPy's functions
 
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
-        if self._loses_gradient():
-            what = f"made by {self._op!r}" if self._op else "that requires a gradient"
-            raise TypeError(
-                f"a Tensor {what} does not turn into an array by itself, its gradient would be "
-                "lost: take stack or concatenate to make one tensor of several; t.data, "
-                "t.detach() or no_grad() where no gradient is wanted"
-            )
-        array = np.asarray(self.data, dtype)
-        return array.copy() if copy and array is self.data else array
+    if not TYPE_CHECKING:  # whoever has it is an array to NumPy's stubs, and np.exp(t) as well
+
+        def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
+            if self._loses_gradient():
+                what = f"made by {self._op!r}" if self._op else "that requires a gradient"
+                raise TypeError(
+                    f"a Tensor {what} does not turn into an array by itself, its gradient would be "
+                    "lost: take stack or concatenate to make one tensor of several; t.data, "
+                    "t.detach() or no_grad() where no gradient is wanted"
+                )
+            array = np.asarray(self.data, dtype)
+            return array.copy() if copy and array is self.data else array
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **options):
         if out is not None:

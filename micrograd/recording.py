@@ -6,6 +6,9 @@ import inspect
 from collections.abc import Callable, Generator
 from contextvars import ContextVar
 from functools import wraps
+from typing import TypeVar
+
+F = TypeVar("F", bound=Callable)
 
 # True or False, or, as true, what has an `owner` for results to remember: see module.py
 recorded_for: ContextVar = ContextVar("recorded_for", default=True)
@@ -23,7 +26,7 @@ class recording:  # noqa: N801 (it is used like a function)
     def __exit__(self, *error: object) -> None:
         recorded_for.reset(self._tokens.pop())
 
-    def __call__(self, function: Callable) -> Callable:
+    def __call__(self, function: F) -> F:
         """The function, which runs inside; a generator function, each of whose steps does."""
         if inspect.isasyncgenfunction(function):
             raise TypeError(
