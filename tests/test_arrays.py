@@ -1,10 +1,14 @@
 """Tests that formulas are NumPy calls on whatever speaks NumPy's protocols."""
 
+import math
+import operator
+
 import numpy as np
 import pytest
 from recording import Recording
-from table import by_row
+from table import Row, by_row
 
+from micrograd import operation
 from micrograd.arrays import KINDS
 from micrograd.engine import backpropagate, wrap
 
@@ -47,3 +51,30 @@ def test_a_row_on_arrays_of_another_kind_gives_the_same_to_the_bit(row):
                 assert type(x) is Recording, f"{case}: a {type(x).__name__}"
                 assert x.shape == array.shape, case
                 assert x.array.astype(array.dtype).tobytes() == array.tobytes(), case
+
+
+REFUSED = {
+    "an array": np.asarray,
+    "a bool": bool,
+    "a float": float,
+    "an int": int,
+    "an index": lambda x: [1, 2][x],
+    "an iteration": list,
+    "an element of a list": lambda x: np.array([x, x]),
+    "an argument of math": math.sqrt,
+    "an operand written into an array": lambda x: np.add(np.ones(1), x, out=np.ones(1)),
+    "elements written into an array": lambda x: operator.setitem(np.ones(1), ..., x),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_recording_becomes_no_other_array_and_no_number(name):
+    with pytest.raises(TypeError, match="a Recording was to be"):
+        REFUSED[name](Recording(np.ones(1)))
+
+
+@pytest.mark.usefixtures("computed_with")
+def test_a_formula_that_makes_a_plain_array_of_its_operand_is_caught():
+    row = Row("bad", operation("bad", lambda x: np.asarray(x) * 2, lambda g, y, x: g), None, ())
+    with pytest.raises(TypeError, match="a Recording was to be"):
+        values_and_gradients(row, [(3,)], Recording)

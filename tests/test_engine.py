@@ -180,6 +180,23 @@ def test_the_order_of_summation_and_so_the_last_digit_never_changes():
     assert len({gradient() for _ in range(20)}) == 1
 
 
+def test_threads_that_share_a_leaf_lose_no_gradient():
+    x = Tensor(np.zeros(100_000))  # so large that NumPy lets other threads run while it adds
+    start = threading.Barrier(4)
+
+    def work():
+        start.wait(10)
+        for _ in range(50):
+            (x * 1.0).backward()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (x.grad == 200).all()
+
+
 # One node's step
 
 
