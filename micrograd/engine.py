@@ -229,12 +229,12 @@ def backpropagate(output: Tensor, start, on_tensors: bool = False, far: bool = T
             y, operands = node, node._operands
             if len(node._values) > len(operands):  # what the derivatives need besides the operands
                 operands = (*operands, *node._forward(*operands)[1:])
-        for x, derivative in zip(node._operands, node._derivatives):
+        for x, value, derivative in zip(node._operands, node._values, node._derivatives):
             if not (isinstance(x, Tensor) and x.requires_grad):
                 continue
             d = derivative(g, y, *operands)
             if not isinstance(d, np.generic):  # numbers fit anyway, which saves them a fifth
-                d = sum_to(d if on_tensors else data_of(d), x._value)
+                d = sum_to(d if on_tensors else data_of(d), value)
             if x not in gradients:
                 if x._operands and far:
                     heappush(todo, (x._age, x))
