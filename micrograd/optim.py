@@ -10,7 +10,7 @@ import numpy as np
 
 from micrograd.arrays import describe
 from micrograd.engine import Tensor
-from micrograd.nn import _fitting
+from micrograd.module import fitting
 
 __all__ = [
     "SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "clip_grad_norm", "cosine", "linear",
@@ -28,7 +28,7 @@ _BLOCK = 1 << 17  # elements updated at a time: their temporaries stay in the pr
 class Optimizer:
     """The base of the optimizers: it goes through the parameters, `_update` changes one of them.
 
-    `lr` is a plain attribute, to be set at any time. A parameter that no `backward` has reached
+    `lr` may be set at any time. A parameter that no `backward` has reached
     since `zero_grad` is left as it is.
     """
 
@@ -36,13 +36,21 @@ class Optimizer:
 
     def __init__(self, parameters: Iterable[Tensor], lr: float, weight_decay: float):
         self.parameters = _parameter_list(type(self).__name__, parameters)
-        for name, value in (("lr", lr), ("weight_decay", weight_decay)):
-            _check(self, name, value, value >= 0)
-        self.lr, self.weight_decay = lr, weight_decay
+        self.lr, self.weight_decay = lr, _number(self, "weight_decay", weight_decay)
         self.steps = [0] * len(self.parameters)
         self.state = {
             name: [np.zeros_like(p.data) for p in self.parameters] for name in self.state_names
         }
+
+    @property
+    def lr(self) -> float:
+        """The learning rate; a number from 0 on."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        # A np.float64 would make float64 steps of float32 parameters, and other bits
+        self._lr = _number(self, "lr", value)
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to zero."""
@@ -89,7 +97,7 @@ class Optimizer:
         Raises:
             ValueError: something doesn't fit. Every misfit is listed, and nothing was changed.
         """
-        state = _fitting(state, self.state_dict(), strict)
+        state = fitting(state, self.state_dict(), strict)
         self.lr, self.steps = float(state["lr"]), np.asarray(state["steps"]).tolist()
         for name, arrays in self.state.items():
             for i, array in enumerate(arrays):
@@ -119,10 +127,11 @@ class SGD(Optimizer):
     ):
         self.state_names = ("direction",) if momentum else ()
         super().__init__(parameters, lr, weight_decay)
-        _check(self, "momentum", momentum, momentum >= 0)
+        self.momentum = _number(self, "momentum", momentum)
+        self.dampening = _number(self, "dampening", dampening, low=-math.inf)
         if nesterov and (momentum == 0 or dampening != 0):
             raise ValueError("SGD: nesterov wants a momentum and no dampening")
-        self.momentum, self.dampening, self.nesterov = momentum, dampening, nesterov
+        self.nesterov = nesterov
 
     def _update(self, step, p, g, direction=None):
         scratch = None
@@ -157,9 +166,10 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ):
         super().__init__(parameters, lr, weight_decay)
-        _check(self, "betas", betas, len(betas) == 2 and all(0 <= b < 1 for b in betas))
-        _check(self, "eps", eps, eps >= 0)
-        self.betas, self.eps = betas, eps
+        if len(betas) != 2:
+            raise ValueError(f"{type(self).__name__}: betas={betas!r} is to be a pair")
+        self.betas = tuple(_number(self, "betas", b, below=1) for b in betas)
+        self.eps = _number(self, "eps", eps)
 
     def _update(self, step, p, g, mean, square):
         g = self._decayed(p, g)
@@ -225,10 +235,9 @@ class RMSprop(Optimizer):
     ):
         self.state_names = ("square", "direction", "mean")
         super().__init__(parameters, lr, weight_decay)
-        _check(self, "alpha", alpha, 0 <= alpha < 1)
-        _check(self, "eps", eps, eps >= 0)
-        _check(self, "momentum", momentum, momentum >= 0)
-        self.alpha, self.eps, self.momentum, self.centered = alpha, eps, momentum, centered
+        self.alpha = _number(self, "alpha", alpha, below=1)
+        self.eps = _number(self, "eps", eps)
+        self.momentum, self.centered = _number(self, "momentum", momentum), centered
 
     def _update(self, step, p, g, square, direction, mean):
         g = self._decayed(p, g)
@@ -255,7 +264,9 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
     if not max_norm >= 0:
         raise ValueError(f"clip_grad_norm: max_norm={max_norm!r} is out of range")
     reached = [p for p in _parameter_list("clip_grad_norm", parameters) if p.has_grad]
-    norm = math.sqrt(sum(float(np.vdot(p.grad, p.grad)) for p in reached))
+    # the squares of float16 would overflow
+    gradients = [p.grad.astype(np.result_type(p.grad, np.float32), copy=False) for p in reached]
+    norm = math.sqrt(sum(float(np.vdot(g, g)) for g in gradients))
     factor = max_norm / (norm + 1e-6)
     if not factor >= 1:  # nan as well
         for p in reached:
@@ -265,12 +276,12 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
 
 def cosine(step: int, total: int, start: float, end: float = 0.0) -> float:
     """From start to end along half a cosine (Loshchilov and Hutter, 2017), then end."""
-    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(step / total, 1)))
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * _share("cosine", step, total)))
 
 
 def linear(step: int, total: int, start: float, end: float = 0.0) -> float:
     """From start to end along a line, then end."""
-    return start + (end - start) * min(step / total, 1)
+    return start + (end - start) * _share("linear", step, total)
 
 
 def linear_warmup(step: int, steps: int) -> float:
@@ -278,10 +289,19 @@ def linear_warmup(step: int, steps: int) -> float:
     return min((step + 1) / steps, 1.0) if steps else 1.0
 
 
+def _share(schedule: str, step: int, total: int) -> float:
+    """How much of total is over."""
+    if step < 0 or total < 1:
+        raise ValueError(f"{schedule}: step {step!r} of {total!r}, where 0 of 1 is the least")
+    return min(step / total, 1.0)
+
+
 def _parameter_list(name: str, parameters: Iterable[Tensor]) -> list[Tensor]:
     """Parameters as a list, once it is sure that they are leaf Tensors, each there once."""
     if isinstance(parameters, Tensor):
         raise TypeError(f"{name}: expected a list of Tensors, got a Tensor")
+    if hasattr(parameters, "parameters"):
+        raise TypeError(f"{name}: expected model.parameters(), got the model itself")
     parameters = list(parameters)
     if not parameters:
         raise ValueError(f"{name}: got no parameters")
@@ -295,9 +315,16 @@ def _parameter_list(name: str, parameters: Iterable[Tensor]) -> list[Tensor]:
     return parameters
 
 
-def _check(optimizer: Optimizer, name: str, value: object, fits: bool) -> None:
-    if not fits:
-        raise ValueError(f"{type(optimizer).__name__}: {name}={value!r} is out of range")
+def _number(
+    optimizer: Optimizer, name: str, value: object, low: float = 0.0, below: float = math.inf
+) -> float:
+    """The value as a Python float, once it is sure that low <= value < below."""
+    given = f"{type(optimizer).__name__}: {name}={value!r}"
+    if not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{given} is no number")
+    if not low <= value < below:
+        raise ValueError(f"{given} is out of range")
+    return float(value)
 
 
 def _blocks(*arrays: np.ndarray) -> Iterator[list[np.ndarray]]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from operations import assert_same, normal, ties
+from table import assert_same, normal, ties
 
 from micrograd import Tensor, nn
 

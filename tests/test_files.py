@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from networks import assert_refused, assert_same_states
-from operations import assert_same
+from table import assert_same
 
 from micrograd import Tensor, nn
 

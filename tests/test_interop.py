@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from networks import NoCall, an_input, assert_refused, assert_same_states, positive
-from operations import assert_same
+from table import assert_same
 
 from micrograd import Tensor, nn
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from networks import an_input, assert_refused, assert_same_states, of, positive
-from operations import assert_same, compare, normal
+from table import assert_same, compare, normal
 from torch.func import functional_call
 from torch.nn import functional
 

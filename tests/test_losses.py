@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from networks import assert_refused, of, positive
-from operations import assert_same, compare, normal
+from table import assert_same, compare, normal
 from torch.nn import functional
 
 from micrograd import Tensor, nn

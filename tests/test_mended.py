@@ -19,7 +19,9 @@ from micrograd import (
     linear,
     maximum,
     minimum,
+    nn,
     no_grad,
+    optim,
     stack,
     where,
 )
@@ -358,3 +360,44 @@ def test_a_leaf_whose_shape_changed_is_refused():
     x.data = np.ones((2, 1))
     with pytest.raises(RuntimeError, match="a leaf of shape"):
         y.backward()
+
+
+# Optimizers
+
+
+def test_a_rate_of_numpy_goes_on_to_the_same_bits():
+    results = []
+    for rate in (0.1, np.float64(0.1)):
+        p = Tensor(np.linspace(-1, 1, 7).astype(np.float32))
+        optimizer = optim.SGD([p], lr=rate, momentum=0.9)
+        for _ in range(20):
+            optimizer.zero_grad()
+            (p * p).sum().backward()
+            optimizer.step()
+            optimizer.lr = rate
+        results.append(p.data.tobytes())
+    assert results[0] == results[1]
+
+
+def test_the_norm_of_float16_gradients_does_not_overflow():
+    p = Tensor(np.zeros(4, np.float16))
+    p.grad = np.full(4, 300, np.float16)
+    assert optim.clip_grad_norm([p], 1.0) == pytest.approx(600)
+    np.testing.assert_allclose(p.grad, 0.5, rtol=1e-2)
+
+
+OPTIMIZER_MISTAKES = {
+    "text": (lambda p: optim.SGD([p], dampening="a"), TypeError, "SGD: dampening='a' is no number"),
+    "a model": (lambda p: optim.SGD(nn.Layer(1, 1)), TypeError, r"expected model\.parameters\(\)"),
+    "one beta": (lambda p: optim.Adam([p], betas=(0.9,)), ValueError, "is to be a pair"),
+    "a negative rate": (lambda p: setattr(optim.SGD([p]), "lr", -1), ValueError, "lr=-1 is out of"),
+    "a nan": (lambda p: optim.SGD([p], lr=float("nan")), ValueError, "lr=nan is out of range"),
+    "no steps": (lambda p: optim.cosine(0, 0, 1.0), ValueError, "cosine: step 0 of 0"),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZER_MISTAKES)
+def test_a_mistake_with_an_optimizer_is_named(name):
+    f, error, message = OPTIMIZER_MISTAKES[name]
+    with pytest.raises(error, match=message):
+        f(Tensor([1.0]))

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 from networks import NESTED, Nested, NoCall, Transformer, assert_refused, assert_same_states, rng
-from operations import assert_same
+from table import assert_same
 
 from micrograd import Tensor, nn, no_grad
 from micrograd.module import where_made

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from networks import assert_refused, of
-from operations import assert_same
+from table import assert_same
 
 from micrograd import Tensor, nn, no_grad
 from micrograd.optim import Adam
