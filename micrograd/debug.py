@@ -153,21 +153,23 @@ def detect_anomaly() -> Iterator[None]:
         RuntimeError: the array of an operand, or of a result, was changed between the operation
             and `backward()`, which would compute a derivative with the wrong numbers.
     """
-    with _doors.lock:
-        if not _doors.inside:
-            _doors.real = engine.record, engine.backpropagate
-            engine.record, engine.backpropagate = _record, _backpropagate
-        _doors.inside += 1
-    _inside.depth += 1
+    counted = False
     try:
+        with _doors.lock:
+            if not _doors.inside:
+                _doors.real = engine.record, engine.backpropagate
+            _doors.inside, counted = _doors.inside + 1, True
+            engine.record, engine.backpropagate = _record, _backpropagate
+        _inside.depth += 1
         with np.errstate(all="ignore"):  # here these are errors, with more to say than a warning
             yield
-    finally:
-        _inside.depth -= 1
-        with _doors.lock:
-            _doors.inside -= 1
-            if not _doors.inside:
-                engine.record, engine.backpropagate = _doors.real
+    finally:  # also where Ctrl-C came while this was half entered
+        if counted:
+            _inside.depth -= 1
+            with _doors.lock:
+                _doors.inside -= 1
+                if not _doors.inside:
+                    engine.record, engine.backpropagate = _doors.real
 
 
 class _Doors:

@@ -20,7 +20,6 @@ from micrograd.layers import *  # noqa: F403
 from micrograd.layers import Activation, activation, initial
 from micrograd.losses import *  # noqa: F403
 from micrograd.module import Module, name_of, summary, trace
-from micrograd.module import fitting as _fitting  # noqa: F401 (optim's name for it)
 from micrograd.operations import linear
 
 if TYPE_CHECKING:
