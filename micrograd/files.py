@@ -2,56 +2,71 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import threading
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Mapping
 
 import numpy as np
+
+from micrograd.module import native
 
 __all__ = ["load", "save"]
 
 
-def save(model, path: str | os.PathLike) -> None:
+def save(model, path: str | bytes | os.PathLike) -> None:
     """Write `model.state_dict()` to a file, .npz or .safetensors.
 
     The file appears under its name only once it is complete: a process killed while saving leaves
     an older file of that name as it was, and beside it what it had written, in a file that ends in
-    .tmp.
+    .tmp. A file that is replaced hands its permissions on; through a link, the file it points to is
+    written. A .safetensors file gets a checksum of its arrays as metadata; an .npz has its own.
 
     Args:
         model: a Module, an Optimizer, or anything with a `state_dict()` of arrays.
         path: where to; the ending decides the format. .safetensors wants the safetensors package.
 
     Raises:
-        ValueError: the path ends otherwise.
+        ValueError: the path ends otherwise, or a name of the state can't stand in a file.
     """
-    path = os.fspath(path)
-    write = _file_format(path)[0]
+    write, _ = _file_format(os.fsdecode(path))
+    path = os.path.realpath(os.fsdecode(path))
+    state = model.state_dict()
+    for name in state:
+        if "\0" in name:
+            raise ValueError(f"save: the name {name!r} has a NUL, which files end names at")
     temporary = f"{path}.{os.getpid()}-{threading.get_ident()}.tmp"
     try:
         with open(temporary, "wb") as file:
-            write(file, model.state_dict())
+            write(file, state)
             file.flush()
             os.fsync(file.fileno())
+        if os.path.exists(path):
+            shutil.copymode(path, temporary)
         os.replace(temporary, path)
     finally:
         if os.path.exists(temporary):
             os.remove(temporary)
 
 
-def load(model, path: str | os.PathLike, strict: bool = True) -> None:
+def load(model, path: str | bytes | os.PathLike, strict: bool = True) -> None:
     """Read what `save` wrote back into a model (or optimizer) of the same form.
 
-    Nothing is unpickled, and nothing is changed unless the whole file is read and fits.
+    Nothing is unpickled, and nothing is changed unless the whole file is read and fits. The arrays
+    of a .safetensors file are compared with its checksum, if it has one: those that other programs
+    write have none, and a flipped bit in them goes unseen.
 
     Raises:
         ValueError: the file is damaged, of another kind, or doesn't fit the model.
     """
-    path = os.fspath(path)
-    read = _file_format(path)[1]
+    path = os.fsdecode(path)
+    _, read = _file_format(path)
+    mine = model.state_dict()
     with open(path, "rb") as file:
         try:
-            state = read(file)
+            state = read(file, mine)
         except Exception as error:  # each library raises its own kinds for a damaged file
             kind = os.path.splitext(path)[1]
             raise ValueError(f"load: {path} is not a complete {kind} file: {error}") from error
@@ -69,14 +84,37 @@ def _file_format(path: str) -> tuple[Callable, Callable]:
             raise ImportError(
                 ".safetensors files want a package: pip install 'micrograd-tensor[safetensors]'"
             ) from None
-        return (
-            lambda file, state: file.write(safetensors.save(state)),
-            lambda file: safetensors.load(file.read()),
-        )
+
+        def write(file, state):
+            state = {
+                name: np.asarray(x, native(x.dtype), order="C")  # the format has no other
+                for name, x in state.items()
+            }
+            file.write(safetensors.save(state, {"crc32": _checksum(state)}))
+
+        def read(file, mine):
+            data = file.read()
+            state = safetensors.load(data)
+            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+            checksum = header.get("__metadata__", {}).get("crc32")
+            if checksum not in (None, _checksum(state)):
+                raise ValueError("its arrays differ from its checksum")
+            return state
+
+        return write, read
     raise ValueError(f"expected a path that ends in .npz or .safetensors, got {path!r}")
 
 
-def _write_npz(file, state: dict[str, np.ndarray]) -> None:
+def _checksum(state: Mapping[str, np.ndarray]) -> str:
+    """One of all names, dtypes, shapes and numbers."""
+    crc = 0
+    for name, x in sorted(state.items()):
+        crc = zlib.crc32(f"{name} {x.dtype} {x.shape}".encode(), crc)
+        crc = zlib.crc32(np.ascontiguousarray(x).reshape(-1).view(np.uint8), crc)
+    return f"{crc:08x}"
+
+
+def _write_npz(file, state: Mapping[str, np.ndarray]) -> None:
     import zipfile
 
     with zipfile.ZipFile(file, "w") as archive:  # np.savez can't take an array named "file"
@@ -85,6 +123,30 @@ def _write_npz(file, state: dict[str, np.ndarray]) -> None:
                 np.lib.format.write_array(member, array, allow_pickle=False)
 
 
-def _read_npz(file) -> dict[str, np.ndarray]:
-    with np.load(file, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+def _read_npz(file, mine: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays by name; in the place of one that doesn't fit mine, one that takes no memory.
+
+    A small file can hold zeros for many gigabytes, so only what fits is unpacked. `np.load` would
+    take "w" and "w.npy" for the same name.
+    """
+    import zipfile
+
+    state = {}
+    with zipfile.ZipFile(file) as archive:
+        for member in archive.namelist():
+            if not member.endswith(".npy") or member[:-4] in state:
+                raise ValueError(f"it has a member {member!r}")
+            name = member[:-4]
+            with archive.open(member) as stream:
+                version = np.lib.format.read_magic(stream)
+                read_header = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
+                shape, _, dtype = read_header(stream)
+            if dtype.hasobject:
+                raise ValueError(f"{name!r} holds Python objects")
+            x = mine.get(name)
+            if x is not None and x.shape == shape and native(x.dtype) == native(dtype):
+                with archive.open(member) as stream:
+                    state[name] = np.lib.format.read_array(stream, allow_pickle=False)
+            else:
+                state[name] = np.broadcast_to(np.zeros((), dtype), shape)
+    return state

@@ -132,9 +132,7 @@ class Module:
         )
 
     def _inside(self) -> Iterable[tuple[str, Module | Tensor]]:
-        found = {id(self): ("", self)}
-        _walk(vars(self), "", found)
-        return found.values()
+        return _walk(self).values()
 
     def _state(self) -> dict[str, np.ndarray]:
         """The arrays of parameters and buffers themselves."""
@@ -170,25 +168,40 @@ def fitting(
     state = {name: state.get(name, array) for name, array in mine.items()}
     for name, array in mine.items():
         given = state[name]
-        if (given.shape, given.dtype) != (array.shape, array.dtype):
+        if given.shape != array.shape or native(given.dtype) != native(array.dtype):
             expected = f"expected {array.dtype} {array.shape}"
             misfits.append(f"{name}: {given.dtype} {given.shape}, {expected}")
     if misfits:
         raise ValueError("load_state_dict: " + "; ".join(misfits))
-    return state
+    return {name: array.copy() for name, array in state.items()}  # some may be mine, exchanged
 
 
-def _walk(x: Any, name: str, found: dict[int, tuple[str, Any]]) -> None:
-    """Add the Modules and Tensors inside x to found, with dotted names, each object once."""
-    items = x.items() if isinstance(x, dict) else enumerate(x)
-    for key, value in items:
-        if isinstance(value, (Tensor, Module)):
-            if id(value) not in found:
-                found[id(value)] = (f"{name}{key}", value)
-                if isinstance(value, Module):
-                    _walk(vars(value), f"{name}{key}.", found)
-        elif isinstance(value, (list, tuple, dict)):
-            _walk(value, f"{name}{key}.", found)
+def native(dtype: np.dtype) -> np.dtype:
+    """The dtype in the machine's order of bytes."""
+    return dtype.newbyteorder("=")
+
+
+def _walk(module: Module) -> dict[int, tuple[str, Module | Tensor]]:
+    """The Modules and Tensors in a module and itself, by id: a dotted name and the object, once.
+
+    Depth first, in the order of definition. No recursion, for modules may be nested deeply, and
+    lists may hold themselves.
+    """
+    found, seen, todo = {}, set(), [("", module)]
+    while todo:
+        name, x = todo.pop()
+        if not isinstance(x, (Tensor, Module, list, tuple, dict)) or id(x) in seen:
+            continue
+        seen.add(id(x))
+        if isinstance(x, (Tensor, Module)):
+            found[id(x)] = name, x
+            if isinstance(x, Tensor):
+                continue
+            x = vars(x)
+        items = x.items() if isinstance(x, dict) else enumerate(x)
+        inside = [(f"{name}.{key}" if name else str(key), value) for key, value in items]
+        todo += reversed(inside)
+    return found
 
 
 def name_of(f: object) -> str:

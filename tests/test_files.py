@@ -1,10 +1,12 @@
 """Files: every bit comes back, and neither damage nor a sudden end does any harm."""
 
 import io
+import os
 import pickle
 import re
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -232,3 +234,96 @@ ERRORS = {
 @pytest.mark.parametrize("name", ERRORS)
 def test_bad_input_is_refused_with_the_reason(name):
     assert_refused(*ERRORS[name])
+
+
+def test_names_that_end_like_members_are_kept_apart(tmp_path):
+    class Named:
+        def __init__(self):
+            self.state = {"w": np.ones(2), "w.npy": np.zeros(3)}
+
+        def state_dict(self):
+            return dict(self.state)
+
+        def load_state_dict(self, state, strict=True):
+            self.state = dict(state)
+
+    model, copy = Named(), Named()
+    copy.state["w"] = np.zeros(2)
+    nn.save(model, tmp_path / "named.npz")
+    nn.load(copy, tmp_path / "named.npz")
+    assert_same_states(copy.state, model.state)
+
+
+def test_a_flipped_bit_in_a_safetensors_file_never_loads_other_numbers(tmp_path):
+    path = tmp_path / "model.safetensors"
+    model = nn.Layer(3, 2)
+    nn.save(model, path)
+    data, right = path.read_bytes(), bits(model.state_dict())
+    other = nn.Layer(3, 2)
+    refused = 0
+    for i in range(8 * len(data)):
+        path.write_bytes(data[: i // 8] + bytes([data[i // 8] ^ (1 << i % 8)]) + data[i // 8 + 1 :])
+        before = bits(other.state_dict())
+        try:
+            nn.load(other, path)
+        except ValueError:
+            refused += 1
+            assert bits(other.state_dict()) == before
+        else:
+            assert bits(other.state_dict()) == right
+    assert refused > 0.8 * 8 * len(data)
+
+
+def test_safetensors_of_others_have_no_checksum_and_load(tmp_path):
+    import safetensors.numpy
+
+    path, model = tmp_path / "other.safetensors", nn.Layer(3, 2)
+    safetensors.numpy.save_file(nn.Layer(3, 2).state_dict(), path)
+    nn.load(model, path)
+    assert bits(model.state_dict()) == bits(safetensors.numpy.load_file(path))
+
+
+def test_a_large_array_of_another_name_or_shape_is_not_unpacked(tmp_path):
+    path = tmp_path / "large.npz"
+    for name in ("unknown", "bias"):
+        layer = nn.Layer(2, 3)
+        arrays = {"weights": layer.weights.data, "bias": layer.bias.data}
+        np.savez_compressed(path, **{**arrays, name: np.zeros(20_000_000)})
+        tracemalloc.start()
+        with pytest.raises(ValueError, match=name):
+            nn.load(layer, path)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 2_000_000
+
+
+def test_a_link_stays_one_and_permissions_stay(tmp_path):
+    path, link, model = tmp_path / "model.npz", tmp_path / "link.npz", nn.Layer(2, 3)
+    nn.save(nn.Layer(2, 3), path)
+    path.chmod(0o600)
+    link.symlink_to(path)
+    nn.save(model, link)
+    assert link.is_symlink()
+    assert path.stat().st_mode & 0o777 == 0o600
+    other = nn.Layer(2, 3)
+    nn.load(other, os.fsencode(path))
+    assert_same_states(other.state_dict(), model.state_dict())
+
+
+@formats
+def test_arrays_of_another_byte_order_come_back(ending, tmp_path):
+    model, other = nn.Layer(2, 3), nn.Layer(2, 3)
+    for p in model.parameters():
+        p.data = p.data.astype(">f8")
+    nn.save(model, tmp_path / f"big{ending}")
+    nn.load(other, tmp_path / f"big{ending}")
+    assert other.weights.data.tolist() == model.weights.data.tolist()
+
+
+@formats
+def test_a_name_with_a_nul_is_refused(ending, tmp_path):
+    model = nn.Layer(2, 3)
+    model.inner = {"a\0b": Tensor([1.0])}
+    with pytest.raises(ValueError, match="NUL"):
+        nn.save(model, tmp_path / f"model{ending}")
+    assert list(tmp_path.iterdir()) == []

@@ -342,3 +342,31 @@ ERRORS = {
 @pytest.mark.parametrize("name", ERRORS)
 def test_bad_input_is_refused_with_the_reason(name):
     assert_refused(*ERRORS[name])
+
+
+def test_a_state_may_exchange_the_arrays_of_a_model():
+    model = nn.Module()
+    model.a, model.b = Tensor([1.0, 2.0]), Tensor([3.0, 4.0])
+    model.load_state_dict({"a": model.b.data, "b": model.a.data})
+    assert (model.a.data.tolist(), model.b.data.tolist()) == ([3.0, 4.0], [1.0, 2.0])
+
+
+def test_modules_may_be_nested_deeply_and_lists_hold_themselves():
+    model = inner = nn.Module()
+    for _ in range(2000):
+        inner.next = nn.Module()
+        inner = inner.next
+    inner.weight = Tensor([1.0])
+    assert model.parameters() == [inner.weight]
+    assert not model.eval().next.next.training
+
+    model = nn.Module()
+    model.items = [Tensor([1.0])]
+    model.items.append(model.items)
+    assert list(model.named_parameters()) == ["items.0"]
+
+    shared = [Tensor([2.0])]
+    for _ in range(40):
+        shared = [shared, shared]
+    model.items = shared
+    assert len(model.parameters()) == 1
