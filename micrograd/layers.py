@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from micrograd.arrays import describe, zeros
+from micrograd.arrays import KINDS, describe, zeros
 from micrograd.engine import Tensor, apply
 from micrograd.module import Module
-from micrograd.operations import linear
+from micrograd.operations import astype, linear
 from micrograd.protocol import data_of
 
 if TYPE_CHECKING:
@@ -64,6 +64,9 @@ class Flatten(Module):
     """(n, ...) to (n, m): everything but the batch along one axis."""
 
     def __call__(self, x) -> Tensor:
+        x = x if isinstance(x, Tensor) else np.asarray(x)
+        if not x.ndim:
+            raise ValueError("Flatten: expected (n, ...), got shape ()")
         return x.reshape(len(x), math.prod(x.shape[1:]))
 
     def torch_modules(self, door: Door) -> list:
@@ -111,6 +114,7 @@ class Dropout(Module):
     def __call__(self, x) -> Tensor:
         if not self.training or self.p == 0:
             return x
+        x = floating("Dropout", x)
         keep = (self.rng or np.random).random(x.shape) >= self.p
         return x * (keep.astype(x.dtype) / max(1 - self.p, np.finfo(x.dtype).tiny))
 
@@ -119,6 +123,22 @@ class Dropout(Module):
 
     def __repr__(self) -> str:
         return f"Dropout({self.p})"
+
+
+def floating(name: str, x, parameter: Tensor | None = None):
+    """x itself, if it is a Tensor or an array of floats.
+
+    Lists become arrays, and integers and bools floats: of the dtype of the parameter that they will
+    meet, or float64.
+    """
+    if isinstance(x, Tensor) or (type(x) in KINDS and x.dtype.kind == "f"):
+        return x
+    array = np.asarray(x)
+    if array.dtype.kind in "iub":
+        return array.astype(np.float64 if parameter is None else parameter.dtype)
+    if array.dtype.kind != "f":
+        raise TypeError(f"{name}: expected a Tensor or an array of numbers, got {describe(x)}")
+    return array
 
 
 def integers_below(name: str, numbers: ArrayLike, classes: int) -> np.ndarray:
@@ -162,6 +182,7 @@ class LayerNorm(Module):
         self.bias = Tensor(np.zeros(self.shape)) if elementwise_affine and bias else None
 
     def __call__(self, x) -> Tensor:
+        x = floating("LayerNorm", x, self.weight)
         _check_last_axes("LayerNorm", x, self.shape)
         return _affine(_normalize(x, _last(self.shape), self.eps), self.weight, self.bias)
 
@@ -194,6 +215,7 @@ class RMSNorm(Module):
         self.weight = Tensor(np.ones(self.shape)) if elementwise_affine else None
 
     def __call__(self, x) -> Tensor:
+        x = floating("RMSNorm", x, self.weight)
         _check_last_axes("RMSNorm", x, self.shape)
         eps = float(np.finfo(x.dtype).eps) if self.eps is None else self.eps
         return _affine(_normalize(x, _last(self.shape), eps, center=False), self.weight, None)
@@ -239,6 +261,7 @@ class BatchNorm1d(Module):
                 feature, which has no variance.
         """
         name, features = type(self).__name__, len(self.running_mean)
+        x = floating(name, x, self.weight)
         if x.ndim not in self._ndims or x.shape[1] != features:
             raise ValueError(f"{name}: expected (n, {features}, ...), got shape {x.shape}")
         axes = (0, *range(2, x.ndim))
@@ -248,6 +271,7 @@ class BatchNorm1d(Module):
             if n < 2:
                 raise ValueError(f"{name}: one value per feature in shape {x.shape} while training")
             y, array = _normalize(x, axes, self.eps), data_of(x)
+            array = array.astype(np.result_type(array, np.float32), copy=False)  # of float16
             for running, batch in (
                 (self.running_mean, array.mean(axis=axes)),
                 (self.running_var, array.var(axis=axes, ddof=1)),
@@ -278,6 +302,8 @@ class BatchNorm2d(BatchNorm1d):
 
 def _normalize(x, axes: tuple[int, ...], eps: float, center: bool = True) -> Tensor:
     """(x - mean) / sqrt(var + eps) over axes, in one operation; without the mean if not center."""
+    if x.dtype == np.float16:  # whose squares overflow above 256: in float32, as in PyTorch
+        return astype(_normalize(astype(x, np.float32), axes, eps, center), np.float16)
 
     def mean(x):
         return x.mean(axis=axes, keepdims=True)
@@ -357,6 +383,7 @@ class Conv2d(Module):
 
     def __call__(self, x) -> Tensor:
         out, *window = self.weight.shape
+        x = floating("Conv2d", x, self.weight)
         _check_images("Conv2d", x, window[0])
         x = _pad(x, self.padding)
         _check_window("Conv2d", x, tuple(window[1:]))
@@ -418,6 +445,7 @@ class MaxPool2d(_Pool2d):
     """
 
     def __call__(self, x) -> Tensor:
+        x = floating("MaxPool2d", x)
         _check_images("MaxPool2d", x)
         x = _pad(x, self.padding, -np.inf)
         _check_window("MaxPool2d", x, self.kernel)
@@ -435,6 +463,7 @@ class AvgPool2d(_Pool2d):
     """
 
     def __call__(self, x) -> Tensor:
+        x = floating("AvgPool2d", x)
         _check_images("AvgPool2d", x)
         x = _pad(x, self.padding)
         _check_window("AvgPool2d", x, self.kernel)

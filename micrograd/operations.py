@@ -292,6 +292,8 @@ def norm(x, ord: float | None = None, axis: Axis = None, keepdims: bool = False)
     """
     if ord is not None and np.ndim(x) != 1 and not isinstance(axis, (int, np.integer)):
         raise ValueError(f"norm: ord={ord!r} is for vectors: name one axis of shape {np.shape(x)}")
+    if getattr(x, "dtype", None) == np.float16:  # whose squares overflow above 256
+        return astype(norm(astype(x, np.float32), ord, axis, keepdims), np.float16)
     if ord in (None, 2):
         return apply("norm", lambda x: np.sqrt((x * x).sum(axis=axis, keepdims=keepdims)), (x,),
                      lambda g, y, x: spread(over(g, y), x, axis, keepdims) * x)

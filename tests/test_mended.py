@@ -21,6 +21,7 @@ from micrograd import (
     minimum,
     nn,
     no_grad,
+    norm,
     optim,
     stack,
     where,
@@ -401,3 +402,61 @@ def test_a_mistake_with_an_optimizer_is_named(name):
     f, error, message = OPTIMIZER_MISTAKES[name]
     with pytest.raises(error, match=message):
         f(Tensor([1.0]))
+
+
+# Layers
+
+LAYERS = {
+    "Conv2d": (lambda: nn.Conv2d(1, 2, 3), (2, 1, 5, 5)),
+    "LayerNorm": (lambda: nn.LayerNorm(5), (2, 5)),
+    "RMSNorm": (lambda: nn.RMSNorm(5), (2, 5)),
+    "BatchNorm1d": (lambda: nn.BatchNorm1d(5), (4, 5)),
+    "BatchNorm2d": (lambda: nn.BatchNorm2d(2), (4, 2, 3, 3)),
+    "MaxPool2d": (lambda: nn.MaxPool2d(2), (1, 1, 4, 4)),
+    "AvgPool2d": (lambda: nn.AvgPool2d(2), (1, 1, 4, 4)),
+    "Dropout": (lambda: nn.Dropout(0.0001, np.random.default_rng(0)), (2, 3)),
+    "Flatten": (lambda: nn.Flatten(), (2, 3, 4)),
+}
+
+
+@pytest.mark.parametrize("kind", ["list", "int64", "uint8", "bool"])
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_take_lists_and_integers(name, kind):
+    make, shape = LAYERS[name]
+    numbers = np.random.default_rng(0).integers(0, 2 if kind == "bool" else 200, shape)
+    layer = make().astype(np.float32)
+    expected = layer(numbers.astype(np.float32))
+    given = numbers.tolist() if kind == "list" else numbers.astype(kind)
+    result = layer(given)
+    if layer.parameters():
+        assert result.dtype == np.float32
+    np.testing.assert_allclose(
+        np.asarray(getattr(result, "data", result), float),
+        np.asarray(getattr(expected, "data", expected), float),
+        rtol=1e-5,
+    )
+
+
+@pytest.mark.parametrize("name", ["LayerNorm", "RMSNorm", "BatchNorm1d", "BatchNorm2d"])
+def test_norms_of_float16_do_not_overflow(name):
+    make, shape = LAYERS[name]
+    x = np.random.default_rng(0).normal(0, 500, shape).astype(np.float16)
+    results = {}
+    for dtype in (np.float16, np.float64):
+        t, layer = Tensor(x.astype(dtype)), make().astype(dtype)
+        y = layer(t)
+        y.backward(np.cos(np.arange(y.size)).reshape(y.shape))
+        results[dtype] = y.data, t.grad
+        assert y.dtype == t.grad.dtype == dtype
+        assert all(np.isfinite(array).all() for array in layer.state_dict().values())
+    np.testing.assert_allclose(results[np.float16][0], results[np.float64][0], atol=3e-3)
+    np.testing.assert_allclose(results[np.float16][1], results[np.float64][1], atol=1e-4)
+
+
+def test_the_norm_of_float16_does_not_overflow():
+    assert norm(Tensor(np.full(4, 300, np.float16))).item() == 600
+
+
+def test_a_network_takes_an_array_from_its_first_layer_on():
+    model = nn.Sequential(nn.Flatten(), Tensor.silu)
+    assert model(np.ones((2, 3, 4))).shape == (2, 12)
