@@ -137,18 +137,18 @@ def stub_of(name: str, f: Callable, plain: str, of_self: bool = False) -> str:
     head = re.sub(r"\bCallable\b(?!\[)", "Callable[..., Any]", head)
     head = re.sub(r"\btuple\b(?!\[)", "tuple[Any, ...]", head)
     head = re.sub(r"\bdict\b(?!\[)", "dict[Tensor, Any]", head)
-    return head + (f'\n    """{line_of(f)}"""' if name != "__init__" else " ...")
+    return f"{head} ..."  # editors find the docstring in the module
 
 
 def stub_of_tensor() -> str:
     init = inspect.signature(Tensor).parameters
-    parts = [f'"""{line_of(Tensor)}"""']
+    parts = []
     for name in Tensor.__slots__:
         if not name.startswith("__"):
             parts.append(f"{name}: {init[name].annotation if name in init else 'Any'}")
     for name, x in vars(Tensor).items():
         if isinstance(x, property):
-            parts.append(f'@property\ndef {name}(self) -> Tensor:\n    """{line_of(x)}"""')
+            parts.append(f"@property\ndef {name}(self) -> Tensor: ...")
         elif inspect.isfunction(x):
             parts.append(stub_of(name, x, "Operand", of_self=True))
     body = "\n".join(parts).replace("\n", "\n    ")
