@@ -102,10 +102,10 @@ def record(op: str, forward: Callable, operands: tuple, derivatives: tuple) -> T
     out._value, out.requires_grad, out.label = y, False, ""
     out._grad = out._received = None
     out._op, out._operands = op, ()
-    running = recorded_for.get()
-    if wanted and running:
+    if wanted and (running := recorded_for.get()):
         out.requires_grad, out._age = True, _next_age()
-        out._owner = None if running is True else running.owner
+        if running is not True:  # a module, which owns the result
+            out._owner = running.owner
         out._operands, out._values = operands, tuple(values)
         out._forward, out._derivatives = forward, derivatives
     return out

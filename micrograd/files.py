@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
+import stat
 import threading
 import zlib
 from collections.abc import Callable, Mapping
@@ -44,7 +43,7 @@ def save(model, path: str | bytes | os.PathLike) -> None:
             file.flush()
             os.fsync(file.fileno())
         if os.path.exists(path):
-            shutil.copymode(path, temporary)
+            os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
         os.replace(temporary, path)
     finally:
         if os.path.exists(temporary):
@@ -78,6 +77,8 @@ def _file_format(path: str) -> tuple[Callable, Callable]:
     if path.endswith(".npz"):
         return _write_npz, _read_npz
     if path.endswith(".safetensors"):
+        import json
+
         try:
             import safetensors.numpy as safetensors
         except ImportError:
