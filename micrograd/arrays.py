@@ -15,6 +15,7 @@ import numpy as np
 
 Axis = int | tuple[int, ...] | None
 
+ERRORS = (np.exceptions.AxisError, IndexError, ValueError, TypeError)  # of a wrong operand
 KINDS = {np.ndarray, np.memmap}  # what operations compute with; other arrays have their own rules
 
 

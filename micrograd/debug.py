@@ -225,7 +225,9 @@ def _record(op: str, forward: Callable, operands: tuple, derivatives: tuple) -> 
                     )
             d = derivative(g, y, *used)
             if not np.isfinite(data_of(d)).all():
-                raise _bad_gradient(op, place, data_of(d), data_of(y), now[1:], line)
+                raise _bad_gradient(
+                    op, place, data_of(d), data_of(y), now[1 : len(operands) + 1], line
+                )
             return d
 
         return judged

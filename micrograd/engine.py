@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import itertools
 import operator
+import sys
 import threading
 from collections.abc import Callable
 from heapq import heappop, heappush
@@ -33,10 +34,8 @@ from micrograd.recording import recorded_for, recording
 __all__ = ["Tensor", "apply", "no_grad", "operation"]
 
 # The way there: a result remembers the operation it came out of
-
 _next_age = itertools.count(0, -1).__next__  # the younger, the smaller: see `backpropagate`
 _one_at_a_time = threading.Lock()  # for threads that share leaves
-_new = object.__new__
 
 
 def no_grad(function: Callable | None = None):
@@ -56,9 +55,11 @@ def apply(op: str, forward: Callable, operands: tuple, *derivatives: Callable) -
             gradient: a new array, or g, or a view of g. It may ignore broadcasting.
 
     Raises:
-        TypeError: an operand is none of these.
+        TypeError: an operand is none of these, or has no derivative.
         ValueError: the shapes don't fit.
     """
+    if len(operands) != len(derivatives):
+        raise TypeError(f"{op}: {len(derivatives)} derivatives for {len(operands)} operands")
     return record(op, forward, operands, derivatives)
 
 
@@ -74,14 +75,16 @@ def operation(op: str, forward: Callable, *derivatives: Callable, doc: str = "")
         except ForeignError:  # an operator leaves it to the other's type
             return NotImplemented
 
+    if len(derivatives) not in (1, 2):
+        raise TypeError(f"{op}: an operation has one or two derivatives, for more there is apply")
     function = unary if len(derivatives) == 1 else binary
-    function.__name__ = function.__qualname__ = op
-    function.__doc__ = doc
+    function.__module__ = sys._getframe(1).f_globals["__name__"]  # where pickle finds it
+    function.__name__, function.__qualname__, function.__doc__ = op, op, doc
     return function
 
 
 def record(op: str, forward: Callable, operands: tuple, derivatives: tuple) -> Tensor:
-    """What `apply` does."""
+    """What `apply` does; `detect_anomaly` puts a watchful version in its place."""
     values, wanted = [], False
     for x in operands:
         if isinstance(x, Tensor) and x.requires_grad:
@@ -91,21 +94,20 @@ def record(op: str, forward: Callable, operands: tuple, derivatives: tuple) -> T
             values.append(constant(op, x, operands))
     try:
         y = forward(*values)
-    except (TypeError, ValueError, IndexError) as error:
+    except arrays.ERRORS as error:
         shapes = " and ".join(str(np.shape(x)) for x in values)
-        kind = TypeError if isinstance(error, TypeError) else type(error)
-        raise kind(f"{op} of shape {shapes}: {error}") from None
+        kind = next(k for k in arrays.ERRORS if isinstance(error, k))
+        raise kind(f"{op} of shape {shapes}: {error}") from error
     if type(y) is tuple:
         y, *kept = y
         values += kept
-    out = _new(Tensor)
+    out = object.__new__(Tensor)
     out._value, out.requires_grad, out.label = y, False, ""
     out._grad = out._received = None
     out._op, out._operands = op, ()
     if wanted and (running := recorded_for.get()):
         out.requires_grad, out._age = True, _next_age()
-        if running is not True:  # a module, which owns the result
-            out._owner = running.owner
+        out._owner = running.owner
         out._operands, out._values = operands, tuple(values)
         out._forward, out._derivatives = forward, derivatives
     return out
@@ -199,14 +201,14 @@ class Tensor(Protocol):
                 if x._operands:
                     x._grad, x._received = None, g
                 elif g.shape != x._value.shape:
-                    raise RuntimeError(f"backward: a leaf of shape {g.shape} has {x.shape} now")
+                    raise RuntimeError(f"backward: a gradient {g.shape} for a leaf {x.shape}")
                 elif x._grad is None:
                     x._grad = x._received = np.asarray(g, x.dtype)
                 else:
                     x.grad += g
 
     def _backward(self) -> None:
-        """Hand `grad` on to the operands: what `backward` does with every tensor in its turn."""
+        """Add what `grad` gives to the operands' own: one turn of `backward`, on a fresh graph."""
         for x, g in backpropagate(self, self.grad, far=False).items():
             if x is not self:
                 x.grad = x.grad + g
@@ -227,13 +229,13 @@ def backpropagate(output: Tensor, start, on_tensors: bool = False, far: bool = T
         g, y, operands = gradients[node], node._value, node._values
         if on_tensors:
             y, operands = node, node._operands
-            if len(node._values) > len(operands):  # what the derivatives need besides the operands
+            if len(node._values) > len(operands):  # it kept more, which becomes Tensors too
                 operands = (*operands, *node._forward(*operands)[1:])
         for x, value, derivative in zip(node._operands, node._values, node._derivatives):
             if not (isinstance(x, Tensor) and x.requires_grad):
                 continue
             d = derivative(g, y, *operands)
-            if not isinstance(d, np.generic):  # numbers fit anyway, which saves them a fifth
+            if not isinstance(d, np.generic):  # a number fits; a chain of them saves a fifth
                 d = sum_to(d if on_tensors else data_of(d), value)
             if x not in gradients:
                 if x._operands and far:
@@ -241,7 +243,7 @@ def backpropagate(output: Tensor, start, on_tensors: bool = False, far: bool = T
                 elif not on_tensors and (d is g or d.base is not None):
                     d = d.copy()  # the gradient of a leaf is its own
                 gradients[x] = d
-            elif x._operands:  # others may see its first one
+            elif x._operands:  # not in place, for others may have its first gradient too
                 gradients[x] = gradients[x] + d
             else:
                 gradients[x] += d

@@ -337,7 +337,8 @@ def _last(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _check_last_axes(name: str, x, shape: tuple[int, ...]) -> None:
     if x.shape[-len(shape) :] != shape:
-        raise ValueError(f"{name}: expected (..., {str(shape)[1:]}, got shape {x.shape}")
+        expected = ", ".join(map(str, shape))
+        raise ValueError(f"{name}: expected (..., {expected}), got shape {x.shape}")
 
 
 # Convolution and pooling, for images (n, channels, height, width)
@@ -345,6 +346,9 @@ def _check_last_axes(name: str, x, shape: tuple[int, ...]) -> None:
 
 class Conv2d(Module):
     """Two-dimensional convolution (cross-correlation, as everywhere in the field).
+
+    The windows of the image are laid out as columns, so that the convolution is a product of
+    matrices. On the way back a pixel adds up what it gets from all the windows that it stands in.
 
     (n, in_channels, h, w) gives (n, out_channels, h', w') with
     h' = (h + 2 padding - kernel) // stride + 1.

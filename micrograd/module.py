@@ -237,7 +237,7 @@ def _noted(method: Callable) -> Callable:
     def call(self, *args, **options):
         running = recorded_for.get()
         if running:  # else nothing is recorded
-            if running is True or running.thread != get_ident():
+            if running.thread != get_ident():
                 running = _Running()
                 recorded_for.set(running)
             outer = running.owner

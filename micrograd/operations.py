@@ -76,10 +76,8 @@ CONSTANT.update({
 def elementwise(
     name: str, forward: Callable, *derivatives: Callable, doc: str
 ) -> Callable[..., Tensor]:
-    """An operation without options, which pickle finds in this module."""
-    f = operation(name, forward, *derivatives, doc=doc)
-    f.__module__ = __name__
-    return f
+    """An operation without options, whose module is this one."""
+    return operation(name, forward, *derivatives, doc=doc)
 
 
 def unary(name: str, forward: Callable, derivative: Callable, doc: str) -> Callable[..., Tensor]:

@@ -76,7 +76,7 @@ def reflected(function: Callable) -> Callable:
     def method(self, other) -> Tensor:
         return function(other, self)
 
-    method.__doc__ = f"other {function.__name__} self, for an other that is no Tensor."
+    method.__doc__ = f"other {function.__name__} self, where other is not a Tensor."
     return method
 
 
@@ -133,7 +133,7 @@ class Protocol:
     @property
     def grad(self) -> NDArray[Any]:
         """The gradient: of the tensor's shape and dtype, zeros until `backward` has been here."""
-        # What backward left at a tensor between others, others may have too: looking copies it.
+        # What `backward` left here may be shared with other tensors until somebody looks at it.
         if self._grad is None and self._received is None:
             self._grad = np.zeros(self.shape, self.dtype)
         elif self._grad is None:
@@ -150,7 +150,7 @@ class Protocol:
 
     @property
     def has_grad(self) -> bool:
-        """Whether a gradient has come since it was last set to None; zeros to look at are none."""
+        """Whether a gradient has come since the last reset; zeros made for looking don't count."""
         return self._received is not None or (self._grad is not None and bool(self._grad.any()))
 
     # The graph

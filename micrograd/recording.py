@@ -10,8 +10,15 @@ from typing import TypeVar
 
 F = TypeVar("F", bound=Callable)
 
-# True or False, or, as true, what has an `owner` for results to remember: see module.py
-recorded_for: ContextVar = ContextVar("recorded_for", default=True)
+
+class Nobody:
+    """What results are recorded for where no module runs; see module.py."""
+
+    owner = thread = None
+
+
+nobody = Nobody()
+recorded_for: ContextVar = ContextVar("recorded_for", default=nobody)  # None: nothing is recorded
 
 
 class recording:  # noqa: N801 (it is used like a function)
@@ -21,7 +28,7 @@ class recording:  # noqa: N801 (it is used like a function)
         self.on, self._tokens = on, []
 
     def __enter__(self) -> None:
-        self._tokens.append(recorded_for.set(self.on and (recorded_for.get() or True)))
+        self._tokens.append(recorded_for.set((recorded_for.get() or nobody) if self.on else None))
 
     def __exit__(self, *error: object) -> None:
         recorded_for.reset(self._tokens.pop())

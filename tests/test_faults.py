@@ -19,7 +19,7 @@ from table import ROWS, check_against_pytorch, check_in_float32
 
 from micrograd import Tensor, arrays, calculus, engine, operations
 from micrograd.protocol import data_of
-from micrograd.recording import recorded_for
+from micrograd.recording import nobody, recorded_for
 
 # A fault must show as a wrong number, not as a warning that hides it
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -200,7 +200,7 @@ def all_equal_ones_alike(g, y, x, axis, keepdims):
 class SharedByAllThreads:
     """In the place of a ContextVar."""
 
-    on = True
+    on = nobody
 
     def get(self):
         return self.on
@@ -214,7 +214,7 @@ class SharedByAllThreads:
 
 @contextmanager
 def forgetful(on):
-    recorded_for.set(on)
+    recorded_for.set(nobody if on else None)
     yield
 
 
@@ -357,7 +357,7 @@ def test_a_fault_in_what_the_operations_share_is_caught(name, monkeypatch):
         with pytest.raises(Exception):  # noqa: B017 (a fault may surface as any error)
             test()
     finally:
-        recorded_for.set(True)
+        recorded_for.set(nobody)
 
 
 @pytest.mark.usefixtures("no_collector")

@@ -2,6 +2,8 @@
 
 import asyncio
 import copy
+import json
+import pickle
 import tracemalloc
 import warnings
 
@@ -11,6 +13,7 @@ import torch
 
 from micrograd import (
     Tensor,
+    apply,
     concatenate,
     einsum,
     engine,
@@ -22,6 +25,7 @@ from micrograd import (
     nn,
     no_grad,
     norm,
+    operation,
     optim,
     stack,
     where,
@@ -359,7 +363,7 @@ def test_a_leaf_whose_shape_changed_is_refused():
     x = Tensor(np.ones((2, 3)))
     y = x * 2
     x.data = np.ones((2, 1))
-    with pytest.raises(RuntimeError, match="a leaf of shape"):
+    with pytest.raises(RuntimeError, match="for a leaf"):
         y.backward()
 
 
@@ -460,3 +464,31 @@ def test_the_norm_of_float16_does_not_overflow():
 def test_a_network_takes_an_array_from_its_first_layer_on():
     model = nn.Sequential(nn.Flatten(), Tensor.silu)
     assert model(np.ones((2, 3, 4))).shape == (2, 12)
+
+
+# Operations of one's own
+
+
+def test_every_operand_has_a_derivative():
+    with pytest.raises(TypeError, match="k: 1 derivatives for 2 operands"):
+        apply("k", np.multiply, (W, U), lambda g, y, a, b: g * b)
+    with pytest.raises(TypeError, match="three: an operation has one or two derivatives"):
+        operation("three", max, *[lambda g, y, *x: g] * 3)
+
+
+quantize = operation("quantize", np.round, lambda g, y, x: g)
+
+
+def test_an_operation_of_ones_own_pickles_and_so_does_a_model_with_it():
+    assert pickle.loads(pickle.dumps(quantize)) is quantize
+    model = pickle.loads(pickle.dumps(nn.Layer(2, 2, act=quantize)))
+    assert model.act is quantize
+
+
+def test_an_error_in_a_forward_function_keeps_what_it_was_made_of():
+    def forward(x):
+        return json.loads("{")
+
+    with pytest.raises(ValueError, match=r"k of shape \(2,\): Expecting") as caught:
+        apply("k", forward, (U,), lambda g, y, x: g)
+    assert isinstance(caught.value.__cause__, json.JSONDecodeError)

@@ -183,7 +183,7 @@ def test_trace_is_for_one_model_and_one_thread_and_works_without_gradients():
         thread.join()
     assert [(name, y.shape) for name, y in given] == [("layers.0", (2, 12)), ("", (2, 12))]
     assert nothing == []
-    with pytest.raises(AttributeError), nn.trace(model) as given:
+    with pytest.raises(ValueError), nn.trace(model) as given:
         model(3)
     assert given == []
     model(x)
