@@ -34,7 +34,7 @@ from micrograd.recording import recorded_for, recording
 __all__ = ["Tensor", "apply", "no_grad", "operation"]
 
 # The way there: a result remembers the operation it came out of
-_next_age = itertools.count(0, -1).__next__  # the younger, the smaller: see `backpropagate`
+_next_age, _new = itertools.count(0, -1).__next__, object.__new__  # the younger, the smaller
 _one_at_a_time = threading.Lock()  # for threads that share leaves
 
 
@@ -88,8 +88,8 @@ def record(op: str, forward: Callable, operands: tuple, derivatives: tuple) -> T
     values, wanted = [], False
     for x in operands:
         if isinstance(x, Tensor) and x.requires_grad:
-            values.append(x._value)
             wanted = True
+            values.append(x._value)
         else:
             values.append(constant(op, x, operands))
     try:
@@ -101,7 +101,7 @@ def record(op: str, forward: Callable, operands: tuple, derivatives: tuple) -> T
     if type(y) is tuple:
         y, *kept = y
         values += kept
-    out = object.__new__(Tensor)
+    out = _new(Tensor)
     out._value, out.requires_grad, out.label = y, False, ""
     out._grad = out._received = None
     out._op, out._operands = op, ()
@@ -203,7 +203,7 @@ class Tensor(Protocol):
                 elif g.shape != x._value.shape:
                     raise RuntimeError(f"backward: a gradient {g.shape} for a leaf {x.shape}")
                 elif x._grad is None:
-                    x._grad = x._received = np.asarray(g, x.dtype)
+                    x._grad = x._received = g if g.ndim else np.asarray(g, x.dtype)
                 else:
                     x.grad += g
 

@@ -33,18 +33,8 @@ def record(
 def wrap(value: np.ndarray, op: str = "") -> Tensor: ...
 
 class Tensor(Protocol):
-    _value: Any
     requires_grad: bool
     label: str
-    _grad: Any
-    _received: Any
-    _op: Any
-    _operands: Any
-    _values: Any
-    _forward: Any
-    _derivatives: Any
-    _age: Any
-    _owner: Any
     def __init__(
         self, data: np.typing.ArrayLike, requires_grad: bool = True, label: str = ""
     ) -> None: ...

@@ -181,6 +181,9 @@ def native(dtype: np.dtype) -> np.dtype:
     return dtype.newbyteorder("=")
 
 
+_HOLDERS = (Tensor, Module, list, tuple, dict)  # what is, or may hold, a part of a module
+
+
 def _walk(module: Module) -> dict[int, tuple[str, Module | Tensor]]:
     """The Modules and Tensors in a module and itself, by id: a dotted name and the object, once.
 
@@ -190,7 +193,7 @@ def _walk(module: Module) -> dict[int, tuple[str, Module | Tensor]]:
     found, seen, todo = {}, set(), [("", module)]
     while todo:
         name, x = todo.pop()
-        if not isinstance(x, (Tensor, Module, list, tuple, dict)) or id(x) in seen:
+        if id(x) in seen:
             continue
         seen.add(id(x))
         if isinstance(x, (Tensor, Module)):
@@ -199,8 +202,9 @@ def _walk(module: Module) -> dict[int, tuple[str, Module | Tensor]]:
                 continue
             x = vars(x)
         items = x.items() if isinstance(x, dict) else enumerate(x)
-        inside = [(f"{name}.{key}" if name else str(key), value) for key, value in items]
-        todo += reversed(inside)
+        prefix = f"{name}." if name else ""
+        inside = [(f"{prefix}{key}", y) for key, y in items if isinstance(y, _HOLDERS)]
+        todo += inside[::-1]
     return found
 
 

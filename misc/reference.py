@@ -144,7 +144,7 @@ def stub_of_tensor() -> str:
     init = inspect.signature(Tensor).parameters
     parts = []
     for name in Tensor.__slots__:
-        if not name.startswith("__"):
+        if not name.startswith("_"):
             parts.append(f"{name}: {init[name].annotation if name in init else 'Any'}")
     for name, x in vars(Tensor).items():
         if isinstance(x, property):
