@@ -12,7 +12,7 @@ import micrograd
 from micrograd import Tensor, nn
 from micrograd.operations import OPERATIONS
 
-MODULES = ["calculus", "debug", "distributed", "draw", "optim"]
+MODULES = ["calculus", "debug", "distributed", "draw", "nn", "optim"]
 METHODS = dict(inspect.getmembers(Tensor, inspect.isfunction))
 ARITHMETIC = ["add", "sub", "mul", "truediv", "pow", "matmul"]
 OPERATORS = {
