@@ -14,6 +14,7 @@ import numpy as np
 
 from micrograd.arrays import KINDS, describe, zeros
 from micrograd.engine import Tensor, apply
+from micrograd.init import initial, initial_bias
 from micrograd.module import Module
 from micrograd.operations import astype, linear
 from micrograd.protocol import data_of
@@ -42,22 +43,6 @@ def activation(act: Activation) -> Callable | None:
     if not (act is None or isinstance(act, str) or callable(act)):
         raise TypeError(f"act: expected a name, a function or None, got {describe(act)}")
     return ACTIVATIONS[act] if isinstance(act, str) else act
-
-
-def initial(init: str | None, shape: tuple, fan_in: int, fan_out: int, rng) -> np.ndarray:
-    """Initial weights: `Layer` says what the names mean, "torch" is PyTorch's own default."""
-    rng = rng or np.random
-    if init == "he":
-        return rng.normal(0, math.sqrt(2 / fan_in), shape)
-    bounds = {
-        None: 1,
-        "glorot": math.sqrt(2 / (fan_in + fan_out)),
-        "xavier": math.sqrt(6 / (fan_in + fan_out)),
-        "torch": math.sqrt(1 / fan_in),
-    }
-    if init not in bounds:
-        raise ValueError(f'init: expected None, "glorot", "xavier" or "he", got {init!r}')
-    return rng.uniform(-bounds[init], bounds[init], shape)
 
 
 class Flatten(Module):
@@ -357,8 +342,8 @@ class Conv2d(Module):
         in_channels, out_channels: the number of channels.
         kernel_size, stride, padding: ints, or pairs (vertical, horizontal).
         bias: whether a number per output channel is added.
-        init: as for `Layer`; the default draws `weight` (out_channels, in_channels, kh, kw) and
-            `bias` uniformly from (-s, s) with s = 1 / sqrt(in_channels kh kw), as PyTorch does.
+        init: as for `Layer`; `weight` is (out_channels, in_channels, kh, kw), and the default
+            draws from (-s, s) with s = 1 / sqrt(in_channels kh kw).
         rng: a `np.random.Generator`; without it NumPy's global state is used.
     """
 
@@ -370,18 +355,14 @@ class Conv2d(Module):
         stride: int | tuple[int, int] = 1,
         padding: int | tuple[int, int] = 0,
         bias: bool = True,
-        init: str | None = "torch",
+        init: str = "torch",
         rng: np.random.Generator | None = None,
     ):
         kh, kw = _pair("Conv2d: kernel_size", kernel_size)
         fan_in, fan_out = in_channels * kh * kw, out_channels * kh * kw
         weight = initial(init, (out_channels, in_channels, kh, kw), fan_in, fan_out, rng)
         self.weight = Tensor(weight)
-        self.bias = None
-        if bias:
-            self.bias = Tensor(np.zeros(out_channels))
-            if init == "torch":
-                self.bias = Tensor(initial(init, (out_channels,), fan_in, fan_out, rng))
+        self.bias = initial_bias(init, out_channels, fan_in, rng) if bias else None
         self.stride = _pair("Conv2d: stride", stride)
         self.padding = _pair("Conv2d: padding", padding, least=0)
 

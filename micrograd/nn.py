@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from micrograd import layers, losses
+from micrograd import init, layers, losses
 from micrograd.engine import Tensor
 from micrograd.files import load, save
+from micrograd.init import initial, initial_bias
 from micrograd.interop import to_torch
 from micrograd.layers import *  # noqa: F403
-from micrograd.layers import Activation, activation, initial
+from micrograd.layers import Activation, activation
 from micrograd.losses import *  # noqa: F403
 from micrograd.module import Module, name_of, summary, trace
 from micrograd.operations import linear
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from micrograd.interop import Door
 
 __all__ = [
-    "Layer", "Module", "MultiLayerPerceptron", "Sequential", "load", "save", "summary", "to_torch",
-    "trace", *layers.__all__, *losses.__all__,
+    "Layer", "Module", "MultiLayerPerceptron", "Sequential", "init", "load", "save", "summary",
+    "to_torch", "trace", *layers.__all__, *losses.__all__,
 ]  # fmt: skip
 
 
@@ -59,12 +60,15 @@ class Layer(Module):
     Args:
         n_inp, n_out: the number of inputs and outputs; weights are (n_inp, n_out), bias (n_out,).
         act: the activation, a name from `ACTIVATIONS`, any function of a Tensor, or None.
-        init: how the weights are drawn. None: uniformly from (-1, 1). "glorot": uniformly from
-            (-s, s) with s = sqrt(2 / (n_inp + n_out)). "xavier": the same with
-            s = sqrt(6 / (n_inp + n_out)), the rule of Glorot and Bengio (2010). "he": from a normal
-            distribution of standard deviation sqrt(2 / n_inp), the rule of He et al. (2015).
-            Biases start at zero.
+        init: how the weights are drawn, a name from `init.INITIALIZERS`. "torch", PyTorch's rule:
+            weights and biases uniformly from (-s, s) with s = sqrt(1 / n_inp). With the others
+            biases start at zero, and weights are, for "uniform", uniformly from (-1, 1); for
+            "xavier", uniformly from (-s, s) with s = sqrt(6 / (n_inp + n_out)), the rule of Glorot
+            and Bengio (2010); for "glorot", the same with s = sqrt(2 / (n_inp + n_out)), a third of
+            the paper's variance; for "he", of standard deviation sqrt(2 / n_inp) (He et al., 2015);
+            for "orthogonal", of orthonormal rows or columns.
         rng: a `np.random.Generator`; without it NumPy's global state is used.
+        bias: whether there is one.
     """
 
     def __init__(
@@ -72,25 +76,33 @@ class Layer(Module):
         n_inp: int,
         n_out: int,
         act: Activation = None,
-        init: str | None = None,
+        init: str = "torch",
         rng: np.random.Generator | None = None,
+        bias: bool = True,
     ):
         self.weights = Tensor(initial(init, (n_inp, n_out), n_inp, n_out, rng))
-        self.bias = Tensor(np.zeros(n_out))
+        self.bias = initial_bias(init, n_out, n_inp, rng) if bias else None
         self.act, self._activate = act, activation(act)
 
     def __call__(self, x) -> Tensor:
-        y = linear(x, self.weights, self.bias)
+        try:
+            y = x @ self.weights if self.bias is None else linear(x, self.weights, self.bias)
+        except ValueError as error:
+            n_inp, shape = len(self.weights), np.shape(x)
+            raise ValueError(
+                f"Layer: expected (..., {n_inp}), got shape {shape}: weights are "
+                f"{self.weights.shape}"
+            ) from error
         return y if self._activate is None else self._activate(y)
 
     def torch_modules(self, door: Door) -> list:
         weight = Tensor(self.weights.data.T, self.weights.requires_grad)
-        full = door.nn.Linear(*self.weights.shape)
+        full = door.nn.Linear(*self.weights.shape, bias=self.bias is not None)
         act = [] if self._activate is None else door.convert(self._activate)
         return [door.filled(full, weight=weight, bias=self.bias), *act]
 
     def __repr__(self) -> str:
-        return f"Layer({self.bias.size}, act={name_of(self.act)})"
+        return f"Layer({self.weights.shape[1]}, act={name_of(self.act)})"
 
 
 class MultiLayerPerceptron(Sequential):
@@ -109,7 +121,7 @@ class MultiLayerPerceptron(Sequential):
         n_inp: int,
         n_outs: Sequence[int],
         act: Activation = "relu",
-        init: str | None = None,
+        init: str = "torch",
         rng: np.random.Generator | None = None,
     ):
         acts = [act] * (len(n_outs) - 1) + [None]

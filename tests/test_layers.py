@@ -27,14 +27,15 @@ LAYERS_OF_IMAGES = [
 
 
 class TorchLayer(torch.nn.Module):
-    def __init__(self, n_inp, n_out, act=None):
+    def __init__(self, n_inp, n_out, act=None, bias=True):
         super().__init__()
         self.weights = torch.nn.Parameter(torch.zeros(n_inp, n_out))
-        self.bias = torch.nn.Parameter(torch.zeros(n_out))
+        self.bias = torch.nn.Parameter(torch.zeros(n_out)) if bias else None
         self.act = act
 
     def forward(self, x):
-        y = x @ self.weights + self.bias
+        y = x @ self.weights
+        y = y if self.bias is None else y + self.bias
         return y if self.act is None else getattr(functional, self.act)(y)
 
 
@@ -69,6 +70,8 @@ LAYERS = [
     ("Layer(3, 2)", (2, 4, 3)),
     ("Layer(3, 2)", (0, 3)),
     ("Layer(1, 1)", (1, 1)),
+    ("Layer(3, 2, bias=False)", (4, 3)),
+    ("Layer(3, 2, 'tanh', bias=False)", (3,)),
     *((f"Layer(3, 2, act={act!r})", (4, 3)) for act in nn.ACTIVATIONS),
     ("MultiLayerPerceptron(3, [4, 5, 2])", (3,)),
     ("MultiLayerPerceptron(3, [4, 5, 2])", (6, 3)),
@@ -340,7 +343,7 @@ def test_embedding_adds_the_gradients_of_a_row_that_is_looked_up_twice():
 
 CONV_BOUNDS = {
     "torch": (1 / 12) ** 0.5,
-    None: 1,
+    "uniform": 1,
     "glorot": (2 / 28) ** 0.5,
     "xavier": (6 / 28) ** 0.5,
 }
