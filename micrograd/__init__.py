@@ -4,6 +4,7 @@ from micrograd import memory, nn, optim  # noqa: F401
 from micrograd.calculus import grad, hessian, jacobian
 from micrograd.einsum import einsum
 from micrograd.engine import Tensor, apply, no_grad, operation
+from micrograd.names import MICROGRAD, of_module
 from micrograd.operations import (
     concatenate,
     dot,
@@ -25,3 +26,6 @@ __all__ = [
 
 def __dir__():  # what completion offers
     return __all__
+
+
+__getattr__ = of_module("micrograd", MICROGRAD)

@@ -125,7 +125,7 @@ def draw(
     if direction not in ("LR", "TB"):
         raise ValueError(f'draw: direction is "LR" or "TB", got {direction!r}')
     modules = {} if model is None else model.named_modules()
-    parameters = {} if model is None else model.named_parameters()
+    parameters = {} if model is None else dict(model.named_parameters())
     nodes, edges = _graph(tensor)
     _assign_modules(nodes, edges, {id(t): name for name, t in parameters.items()}, modules)
     names = _names(parameters, modules)

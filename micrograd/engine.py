@@ -179,14 +179,14 @@ class Tensor(Protocol):
         """A tensor of the same memory without history, which requires no gradient."""
         return wrap(self.data, "detach")
 
-    def backward(self, gradient: np.typing.ArrayLike | Tensor | None = None) -> None:
+    def backward(self, gradient: object = None, retain_graph: bool = True) -> None:
         """Compute the gradient of this tensor with respect to every tensor it was made from.
 
-        It is added to the `grad` of leaves; the `grad` of a tensor in between is what the last
-        `backward` gave it.
+        It is added to the `grad` of leaves; that of a tensor in between is of the last `backward`.
 
         Args:
             gradient: that of this tensor, of its shape; ones if None: the gradient of its sum.
+            retain_graph: for those who come from PyTorch; a graph stays as long as its tensors.
 
         Raises:
             RuntimeError: the tensor requires no gradient.

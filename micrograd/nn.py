@@ -21,6 +21,7 @@ from micrograd.layers import *  # noqa: F403
 from micrograd.layers import Activation, activation
 from micrograd.losses import *  # noqa: F403
 from micrograd.module import Module, name_of, summary, trace
+from micrograd.names import NN, of_module
 from micrograd.operations import linear
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return __all__
+
+
+__getattr__ = of_module("nn", NN)
 
 
 class Sequential(Module):
@@ -100,6 +104,10 @@ class Layer(Module):
         full = door.nn.Linear(*self.weights.shape, bias=self.bias is not None)
         act = [] if self._activate is None else door.convert(self._activate)
         return [door.filled(full, weight=weight, bias=self.bias), *act]
+
+    def heading(self) -> str:
+        n_inp, n_out = self.weights.shape
+        return f"{type(self).__name__}({n_inp}, {n_out}, act={name_of(self.act)})"
 
     def __repr__(self) -> str:
         return f"Layer({self.weights.shape[1]}, act={name_of(self.act)})"

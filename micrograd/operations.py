@@ -7,6 +7,7 @@ know.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
@@ -16,6 +17,7 @@ import numpy as np
 from micrograd import arrays
 from micrograd.arrays import Axis, at, axes_of, describe, deviation, over, share, spread
 from micrograd.engine import Tensor, apply, operation
+from micrograd.names import numpys_arguments
 from micrograd.protocol import CONSTANT, FUNCTIONS, RENAMED, data_of
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ def function(*numpys: Callable, **renamed: str) -> Callable[[F], F]:
     """
 
     def enter(f):
+        if "axis" in inspect.signature(f).parameters:
+            f = numpys_arguments(f)
         OPERATIONS[f.__name__] = f
         own = [getattr(np, f.__name__)] if hasattr(np, f.__name__) else []
         for numpys_function in (*own, *numpys):
@@ -51,8 +55,9 @@ def method(*numpys: Callable, **renamed: str) -> Callable[[F], F]:
     """`function`, and a method of Tensor too."""
 
     def enter(f):
+        f = function(*numpys, **renamed)(f)
         setattr(Tensor, f.__name__, f)
-        return function(*numpys, **renamed)(f)
+        return f
 
     return enter
 

@@ -11,6 +11,7 @@ import numpy as np
 from micrograd.arrays import describe
 from micrograd.engine import Tensor
 from micrograd.module import fitting
+from micrograd.names import OPTIM, of_module
 
 __all__ = [
     "SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "clip_grad_norm", "cosine", "linear",
@@ -22,6 +23,7 @@ def __dir__():  # what completion offers
     return __all__
 
 
+__getattr__ = of_module("optim", OPTIM)
 _BLOCK = 1 << 17  # elements updated at a time: their temporaries stay in the processor's cache
 
 

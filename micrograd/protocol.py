@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from micrograd import names
 from micrograd.arrays import KINDS, describe
 from micrograd.recording import recorded_for
 
@@ -46,6 +47,15 @@ def data_of(x: object) -> Any:
     return x.data if isinstance(x, Protocol) else x
 
 
+class Size(int):
+    """A number of elements, which says what to write where it is called as in PyTorch."""
+
+    __slots__ = ()
+
+    def __call__(self, *arguments, **options):
+        raise TypeError("size: t.size is the number of elements here; write t.shape, or t.shape[0]")
+
+
 class ForeignError(TypeError):
     """An operand of an operator that has arithmetic of its own, and is to have its turn."""
 
@@ -65,6 +75,8 @@ def constant(op: str, x: object, operands: tuple) -> Any:
     if array and x.dtype.kind in "iub":
         dtypes = [y.dtype for y in operands if isinstance(y, Protocol) and y.dtype.kind == "f"]
         return x.astype(np.result_type(*dtypes) if dtypes else np.float64)
+    if isinstance(x, Size):
+        return int(x)
     own_arithmetic = hasattr(type(x), "__radd__") and type(x).__module__ != "builtins"
     kind = ForeignError if op in OPERATORS and own_arithmetic and not array else TypeError
     raise kind(f"{op}: expected a Tensor, a real number or an array of them, got {describe(x)}")
@@ -200,7 +212,7 @@ class Protocol:
     @property
     def size(self) -> int:
         """The number of elements."""
-        return self._value.size
+        return Size(self._value.size)
 
     def numel(self) -> int:
         """The number of elements."""
@@ -298,10 +310,12 @@ class Protocol:
 
     __hash__ = object.__hash__  # by identity, though == compares elements
 
+    @names.numpys_arguments
     def argmax(self, axis: int | None = None, keepdims: bool = False) -> np.ndarray:
         """Where the largest value is, as NumPy counts."""
         return self.data.argmax(axis, keepdims=keepdims)
 
+    @names.numpys_arguments
     def argmin(self, axis: int | None = None, keepdims: bool = False) -> np.ndarray:
         """Where the smallest value is, as NumPy counts."""
         return self.data.argmin(axis, keepdims=keepdims)
@@ -309,11 +323,13 @@ class Protocol:
     # Text and copies
 
     def __repr__(self) -> str:
-        value, gradient = (
-            np.array2string(x, threshold=20, edgeitems=2 if x.ndim < 3 else 1, separator=", ")
-            for x in (self.data, self.grad)
-        )
-        return f"Tensor(value={value}, shape={self.shape}, grad={gradient})"
+        def text(x):
+            edge = 2 if x.ndim < 3 else 1
+            return np.array2string(x, threshold=20, edgeitems=edge, separator=", ")
+
+        dtype = "" if self.dtype == np.float64 else f", dtype={self.dtype}"
+        gradient = f", grad={text(self.grad)}" if self.requires_grad else ""
+        return f"Tensor(value={text(self.data)}, shape={self.shape}{dtype}{gradient})"
 
     def __getstate__(self) -> tuple:
         if self._operands:
@@ -330,8 +346,12 @@ class Protocol:
 
     # NumPy's functions
 
-    if not TYPE_CHECKING:  # whoever has it is an array to NumPy's stubs, and np.exp(t) as well
+    if not TYPE_CHECKING:  # else every name would be right to a type checker
 
+        def __getattr__(self, name: str):
+            raise names.missing("Tensor", name, names.TENSOR, self)
+
+        # whoever has it is an array to NumPy's stubs, and np.exp(t) as well
         def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
             if self._loses_gradient():
                 what = f"made by {self._op!r}" if self._op else "that requires a gradient"

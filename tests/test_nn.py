@@ -221,7 +221,7 @@ def test_the_training_loop_of_micrograd():
                 p -= learning_rate * g
         assert_same(total_loss.data, loss, f"loss {step}", 1e-12)
 
-    for name, p, q in zip(model.named_parameters(), model.parameters(), w):
+    for (name, p), q in zip(model.named_parameters(), w):
         assert_same(p.data, q, name, 1e-12)
     assert model.layers[0].weights.shape == (2, 8) and model.layers[0].bias.shape == (8,)
 

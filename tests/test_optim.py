@@ -156,7 +156,7 @@ def test_parameters_may_come_from_a_generator():
     model(np.ones((4, 2))).sum().backward()
     optim.clip_grad_norm((p for p in model.parameters()), 1e-3)
     optimizer.step()
-    change = [p.data - before[name] for name, p in model.named_parameters().items()]
+    change = [p.data - before[name] for name, p in model.named_parameters()]
     assert math.isclose(sum((c * c).sum() for c in change) ** 0.5, 1e-3, rel_tol=1e-5)
 
 

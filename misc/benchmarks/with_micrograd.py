@@ -10,7 +10,7 @@ from .shared import chain_step, train_step, with_squares
 def fill(model, task):
     """The model with the task's weights, in their dtype."""
     model.astype(task.weights[0].dtype)
-    model.load_state_dict(dict(zip(model.named_parameters(), task.weights)))
+    model.load_state_dict(dict(zip(dict(model.named_parameters()), task.weights)))
     return model
 
 
