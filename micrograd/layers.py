@@ -22,11 +22,11 @@ from micrograd.protocol import data_of
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from micrograd.interop import Door
+    from micrograd.interop import Door, Taker
 
 __all__ = [
     "ACTIVATIONS", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv2d", "Dropout", "Embedding",
-    "Flatten", "LayerNorm", "MaxPool2d", "RMSNorm",
+    "Flatten", "GroupNorm", "LayerNorm", "MaxPool2d", "RMSNorm",
 ]  # fmt: skip
 
 
@@ -48,6 +48,12 @@ def activation(act: Activation) -> Callable | None:
 class Flatten(Module):
     """(n, ...) to (n, m): everything but the batch along one axis."""
 
+    torch_arguments = ()
+    torch_fixed = (
+        ("start_dim", 1),
+        ("end_dim", -1),
+    )
+
     def __call__(self, x) -> Tensor:
         x = x if isinstance(x, Tensor) else np.asarray(x)
         if not x.ndim:
@@ -66,6 +72,12 @@ class Embedding(Module):
 
     The `weight` (num_embeddings, embedding_dim) is drawn from a standard normal distribution.
     """
+
+    torch_arguments = ("num_embeddings", "embedding_dim")
+    torch_fixed = (
+        ("padding_idx", None),
+        ("max_norm", None),
+    )
 
     def __init__(self, num_embeddings: int, embedding_dim: int, rng=None):
         self.weight = Tensor((rng or np.random).normal(size=(num_embeddings, embedding_dim)))
@@ -90,6 +102,8 @@ class Dropout(Module):
 
     Srivastava et al. (2014). In evaluation mode the input passes as it is.
     """
+
+    torch_arguments = ("p",)
 
     def __init__(self, p: float = 0.5, rng: np.random.Generator | None = None):
         if not 0 <= p <= 1:
@@ -154,6 +168,11 @@ class LayerNorm(Module):
         bias: whether there is a bias.
     """
 
+    @classmethod
+    def from_torch_module(cls, theirs, taker: Taker) -> LayerNorm:
+        affine, biased = theirs.elementwise_affine, theirs.bias is not None
+        return taker.taken(cls(theirs.normalized_shape, theirs.eps, affine, biased), theirs)
+
     def __init__(
         self,
         normalized_shape: int | Sequence[int],
@@ -188,6 +207,8 @@ class RMSNorm(Module):
         eps: keeps the division finite; None: the machine precision of the input's dtype.
         elementwise_affine: whether there is a weight, of shape normalized_shape.
     """
+
+    torch_arguments = ("normalized_shape", "eps", "elementwise_affine")
 
     def __init__(
         self,
@@ -228,6 +249,8 @@ class BatchNorm1d(Module):
     """
 
     buffers = ("running_mean", "running_var")
+    torch_arguments = ("num_features", "eps", "momentum", "affine")
+    torch_fixed = (("track_running_stats", True),)
     _ndims = (2, 3)
 
     def __init__(
@@ -283,6 +306,48 @@ class BatchNorm2d(BatchNorm1d):
     """`BatchNorm1d` for images: x (n, features, height, width), over batch, height and width."""
 
     _ndims = (4,)
+
+
+class GroupNorm(Module):
+    """(x - mean) / sqrt(var + eps) in each group of channels: x (n, num_channels, ...).
+
+    Wu and He (2018). As in PyTorch, times `weight` and plus `bias`, a number a channel, if affine.
+
+    Args:
+        num_groups: the number of groups, which divides num_channels.
+        num_channels: the length of axis 1.
+        eps: keeps the division finite.
+        affine: whether there are a weight and a bias.
+    """
+
+    torch_arguments = ("num_groups", "num_channels", "eps", "affine")
+
+    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True):
+        if num_groups < 1 or num_channels % num_groups:
+            raise ValueError(f"GroupNorm: {num_groups} groups don't divide {num_channels} channels")
+        self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
+        self.weight = Tensor(np.ones(num_channels)) if affine else None
+        self.bias = Tensor(np.zeros(num_channels)) if affine else None
+
+    def __call__(self, x) -> Tensor:
+        x, channels = floating("GroupNorm", x, self.weight), self.num_channels
+        if x.ndim < 2 or x.shape[1] != channels:
+            raise ValueError(f"GroupNorm: expected (n, {channels}, ...), got shape {x.shape}")
+        in_group = channels // self.num_groups * math.prod(x.shape[2:])
+        groups = x.reshape(len(x), self.num_groups, in_group)
+        y = _normalize(groups, (2,), self.eps).reshape(x.shape)
+        if self.weight is None:
+            return y
+        column = (channels,) + (1,) * (x.ndim - 2)
+        return y * self.weight.reshape(column) + self.bias.reshape(column)
+
+    def torch_modules(self, door: Door) -> list:
+        affine = self.weight is not None
+        norm = door.nn.GroupNorm(self.num_groups, self.num_channels, self.eps, affine)
+        return [door.filled(norm, weight=self.weight, bias=self.bias)]
+
+    def __repr__(self) -> str:
+        return f"GroupNorm({self.num_groups}, {self.num_channels})"
 
 
 def _normalize(x, axes: tuple[int, ...], eps: float, center: bool = True) -> Tensor:
@@ -346,6 +411,15 @@ class Conv2d(Module):
             draws from (-s, s) with s = 1 / sqrt(in_channels kh kw).
         rng: a `np.random.Generator`; without it NumPy's global state is used.
     """
+
+    torch_arguments = (
+        "in_channels", "out_channels", "kernel_size", "stride", "padding", "bias",
+    )  # fmt: skip
+    torch_fixed = (
+        ("groups", 1),
+        ("dilation", (1, 1)),
+        ("padding_mode", "zeros"),
+    )
 
     def __init__(
         self,
@@ -429,6 +503,13 @@ class MaxPool2d(_Pool2d):
             size if None. The padding is at most half the kernel size.
     """
 
+    torch_arguments = ("kernel_size", "stride", "padding")
+    torch_fixed = (
+        ("dilation", 1),
+        ("ceil_mode", False),
+        ("return_indices", False),
+    )
+
     def __call__(self, x) -> Tensor:
         x = floating("MaxPool2d", x)
         _check_images("MaxPool2d", x)
@@ -446,6 +527,13 @@ class AvgPool2d(_Pool2d):
     Args:
         kernel_size, stride, padding: as for `MaxPool2d`.
     """
+
+    torch_arguments = ("kernel_size", "stride", "padding")
+    torch_fixed = (
+        ("ceil_mode", False),
+        ("count_include_pad", True),
+        ("divisor_override", None),
+    )
 
     def __call__(self, x) -> Tensor:
         x = floating("AvgPool2d", x)

@@ -12,24 +12,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from micrograd import init, layers, losses
+from micrograd import activations, attention, init, layers, losses, recurrent
+from micrograd.activations import *  # noqa: F403
+from micrograd.attention import *  # noqa: F403
 from micrograd.engine import Tensor
 from micrograd.files import load, save
 from micrograd.init import initial, initial_bias
-from micrograd.interop import to_torch
+from micrograd.interop import from_torch, to_torch
 from micrograd.layers import *  # noqa: F403
 from micrograd.layers import Activation, activation
 from micrograd.losses import *  # noqa: F403
 from micrograd.module import Module, name_of, summary, trace
 from micrograd.names import NN, of_module
 from micrograd.operations import linear
+from micrograd.recurrent import *  # noqa: F403
 
 if TYPE_CHECKING:
-    from micrograd.interop import Door
+    from micrograd.interop import Door, Taker
 
 __all__ = [
-    "Layer", "Module", "MultiLayerPerceptron", "Sequential", "init", "load", "save", "summary",
-    "to_torch", "trace", *layers.__all__, *losses.__all__,
+    "Layer", "Linear", "Module", "MultiLayerPerceptron", "Sequential", "from_torch", "init", "load",
+    "save", "summary", "to_torch", "trace", *activations.__all__, *attention.__all__,
+    *layers.__all__, *losses.__all__, *recurrent.__all__,
 ]  # fmt: skip
 
 
@@ -53,6 +57,10 @@ class Sequential(Module):
 
     def torch_modules(self, door: Door) -> list:
         return [part for layer in self.layers for part in door.convert(layer)]
+
+    @classmethod
+    def from_torch_module(cls, theirs, taker: Taker) -> Sequential:
+        return cls(*map(taker.taken_from, theirs))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__} of [{', '.join(name_of(layer) for layer in self.layers)}]"
@@ -107,10 +115,41 @@ class Layer(Module):
 
     def heading(self) -> str:
         n_inp, n_out = self.weights.shape
-        return f"{type(self).__name__}({n_inp}, {n_out}, act={name_of(self.act)})"
+        return f"Layer({n_inp}, {n_out}, act={name_of(self.act)})"
 
     def __repr__(self) -> str:
         return f"Layer({self.weights.shape[1]}, act={name_of(self.act)})"
+
+
+class Linear(Layer):
+    """A `Layer` without activation, by PyTorch's name and with its arguments.
+
+    Its weights are (in_features, out_features), PyTorch's transposed.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        init: str = "torch",
+        rng: np.random.Generator | None = None,
+    ):
+        super().__init__(in_features, out_features, None, init, rng, bias)
+
+    @classmethod
+    def from_torch_module(cls, theirs, taker: Taker) -> Linear:
+        ours = cls(theirs.in_features, theirs.out_features, theirs.bias is not None)
+        ours.weights = taker.tensor(theirs.weight.T)
+        ours.weights.requires_grad = theirs.weight.requires_grad
+        ours.bias = None if theirs.bias is None else taker.tensor(theirs.bias)
+        return ours
+
+    def heading(self) -> str:
+        return repr(self)
+
+    def __repr__(self) -> str:
+        return f"Linear{self.weights.shape}"
 
 
 class MultiLayerPerceptron(Sequential):

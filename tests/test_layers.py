@@ -81,6 +81,9 @@ LAYERS = [
     ("Sequential(Layer(3, 4, 'relu'), Sequential(Layer(4, 5), LayerNorm(5)), Layer(5, 2))", (6, 3)),
     ("Sequential(Conv2d(1, 3, 3), BatchNorm2d(3), MaxPool2d(2), Flatten(), Layer(12, 2))",
      (4, 1, 6, 6)),
+    *((f"{name}()", (4, 3)) for name in nn.activations.__all__),
+    ("LeakyReLU(0.2)", (4, 3)),
+    ("GELU('tanh')", (4, 3)),
     ("Flatten()", (2, 3)),
     ("Flatten()", (2, 3, 4, 5)),
     ("Flatten()", (0, 3, 4)),
@@ -118,6 +121,10 @@ LAYERS = [
     ("RMSNorm(4, eps=0.1)", (3, 4)),
     ("RMSNorm((3, 4), eps=1e-5)", (2, 3, 4)),
     ("RMSNorm(4, elementwise_affine=False)", (3, 4)),
+    ("GroupNorm(2, 4)", (3, 4)),
+    ("GroupNorm(2, 4, eps=0.1)", (3, 4, 5)),
+    ("GroupNorm(1, 4)", (2, 4, 3, 2)),
+    ("GroupNorm(4, 4, affine=False)", (2, 4, 3, 2)),
     ("BatchNorm1d(3)", (5, 3)),
     ("BatchNorm1d(3)", (2, 3)),
     ("BatchNorm1d(3)", (2, 3, 4)),
@@ -264,6 +271,16 @@ def test_the_state_of_a_layer_is_all_that_it_needs(expression, kind):
 def test_to_torch_gives_the_same_layer(expression, kind):
     model, x = in_both(expression, False, np.float64)[0], an_input(kind)
     assert_same(data_of(model(x)), nn.to_torch(model)(torch.tensor(x)), expression, 1e-9)
+
+
+@layers
+def test_from_torch_gives_the_layer_back(expression, kind):
+    model, x = in_both(expression, False, np.float64)[0], an_input(kind)
+    again = nn.from_torch(nn.to_torch(model))
+    assert type(again) is nn.Sequential and not again.training
+    assert_same(data_of(again(x)), data_of(model(x)), expression, 1e-12)
+    theirs = sorted(a.tobytes() for a in again.state_dict().values())
+    assert theirs == sorted(a.tobytes() for a in model.state_dict().values()), expression
 
 
 @layers
