@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from micrograd.arrays import log_softmax
 from micrograd.engine import Tensor, apply
 from micrograd.layers import integers_below
-from micrograd.operations import sigmoid
+from micrograd.operations import sigmoid, softplus, where
 from micrograd.protocol import data_of
 
-__all__ = ["binary_cross_entropy_with_logits", "cross_entropy", "max_margin", "mse"]
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+__all__ = [
+    "binary_cross_entropy_with_logits", "cross_entropy", "huber", "kl_div", "l1", "max_margin",
+    "mse", "nll",
+]  # fmt: skip
 
 
 def cross_entropy(
@@ -21,6 +28,7 @@ def cross_entropy(
     label_smoothing: float = 0.0,
     ignore_index: int = -100,
     reduction: str = "mean",
+    weight: ArrayLike | None = None,
 ) -> Tensor:
     """-log of the probability that softmax(logits) gives to the targets.
 
@@ -30,6 +38,8 @@ def cross_entropy(
         label_smoothing: this share of the target is spread over all classes (Szegedy et al., 2016).
         ignore_index: a class number that stands for "no target"; such places don't count.
         reduction: "mean" over the places that count, "sum", or "none" for the losses (...).
+        weight: what each class counts, (classes,). With class numbers the mean is over the weights
+            of the targets, as in PyTorch.
 
     Raises:
         TypeError: class numbers are not integers.
@@ -63,8 +73,13 @@ def cross_entropy(
             f"numbers) or {logits.shape} (probabilities), got {shape}"
         )
     number = logits.dtype.type
+    weights = _class_weights("cross_entropy", weight, logits)
+    if weight is not None and shape != logits.shape:
+        count = float((q * weights).sum())
     if label_smoothing:
         q = q * number(1 - label_smoothing) + full * number(label_smoothing / classes)
+    if weight is not None:
+        q = q * weights
     nothing = reduction == "mean" and count == 0  # its mean is nan, its gradient 0, as in PyTorch
     q = q * number(1 / count if reduction == "mean" and count else 1)
     axis = -1 if reduction == "none" else None
@@ -86,12 +101,66 @@ def cross_entropy(
     )
 
 
-def binary_cross_entropy_with_logits(logits, targets, reduction: str = "mean") -> Tensor:
+def nll(log_p, targets, ignore_index: int = -100, reduction: str = "mean", weight=None) -> Tensor:
+    """-log_p of the targets: `cross_entropy` of what `log_softmax` gave.
+
+    Args:
+        log_p: logarithms of probabilities (..., classes).
+        targets: class numbers (...).
+        ignore_index, reduction, weight: as for `cross_entropy`.
+
+    Raises:
+        TypeError: class numbers are not integers.
+        ValueError: the shapes don't fit.
+        IndexError: a class number is out of range.
+    """
+    _check_reduction("nll", reduction)
+    log_p, targets = _tensor(log_p), np.asarray(targets)
+    if log_p.ndim == 0 or targets.shape != log_p.shape[:-1]:
+        raise ValueError(f"nll: log_p {log_p.shape} takes class numbers {log_p.shape[:-1]}, got "
+                         f"{targets.shape}")  # fmt: skip
+    q, _ = _one_hot("nll", targets, log_p.shape[-1], ignore_index)
+    q = q * _class_weights("nll", weight, log_p)
+    losses = -where(q == 0, 0, q * log_p).sum(axis=-1)  # 0 times -inf would be nan
+    if reduction == "mean":
+        with np.errstate(invalid="ignore"):  # nothing counts: nan, as in PyTorch
+            return losses.sum() / q.sum()
+    return _reduce("nll", losses, reduction)
+
+
+def kl_div(log_p, target, reduction: str = "mean", log_target: bool = False) -> Tensor:
+    """target (log(target) - log_p), elementwise: how far log_p's distribution is from the target's.
+
+    The "mean" is over all elements, as in PyTorch; the divergence itself, of rows that each are a
+    distribution, is the "batchmean": the sum over the number of rows.
+
+    Args:
+        log_p: logarithms of probabilities.
+        target: probabilities of the same shape, or their logarithms if log_target.
+        reduction: "mean", "batchmean", "sum" or "none".
+    """
+    log_p, t = _same_shape("kl_div", log_p, target)
+    if log_target:
+        losses = np.exp(t) * (t - log_p)
+    else:
+        positive = data_of(t) > 0  # 0 log 0 is 0
+        losses = where(positive, t * (np.log(where(positive, t, 1)) - log_p), 0)
+    if reduction == "batchmean":
+        return losses.sum() / len(log_p)
+    return _reduce("kl_div", losses, reduction)
+
+
+def binary_cross_entropy_with_logits(
+    logits, targets, reduction: str = "mean", weight=None, pos_weight=None
+) -> Tensor:
     """-t log(p) - (1 - t) log(1 - p) with p = sigmoid(logits), for targets t from 0 to 1.
 
-    Logits and targets have the same shape. Raises ValueError if not, or for targets out of range.
+    Logits and targets have the same shape. `weight`, of a shape that broadcasts to it, is what each
+    loss counts; `pos_weight`, likewise, what the term of t counts. Raises ValueError if shapes
+    don't fit, or for targets out of range.
     """
-    logits, targets = _same_shape("binary_cross_entropy_with_logits", logits, targets)
+    name = "binary_cross_entropy_with_logits"
+    logits, targets = _same_shape(name, logits, targets)
     if not np.all((data_of(targets) >= 0) & (data_of(targets) <= 1)):
         raise ValueError("binary_cross_entropy_with_logits: targets are between 0 and 1")
     losses = apply(
@@ -101,7 +170,17 @@ def binary_cross_entropy_with_logits(logits, targets, reduction: str = "mean") -
         lambda g, y, x, t: g * (sigmoid(x) - t),
         lambda g, y, x, t: -g * x,
     )
-    return _reduce("binary_cross_entropy_with_logits", losses, reduction)
+    for factor, part in ((pos_weight, "pos_weight"), (weight, "weight")):
+        if factor is None:
+            continue
+        factor = np.asarray(factor, losses.dtype)
+        if np.broadcast_shapes(factor.shape, losses.shape) != losses.shape:
+            raise ValueError(f"{name}: {part} {factor.shape} does not broadcast to {losses.shape}")
+        if part == "pos_weight":  # -log(p) is softplus(-x)
+            losses = losses + (factor - 1) * targets * softplus(-logits)
+        else:
+            losses = losses * factor
+    return _reduce(name, losses, reduction)
 
 
 def max_margin(scores, targets, reduction: str = "mean") -> Tensor:
@@ -148,6 +227,34 @@ def mse(prediction, target, reduction: str = "mean") -> Tensor:
     """The squared difference. Raises ValueError unless the shapes are the same."""
     prediction, target = _same_shape("mse", prediction, target)
     return _reduce("mse", (prediction - target) ** 2, reduction)
+
+
+def l1(prediction, target, reduction: str = "mean") -> Tensor:
+    """The absolute difference. Raises ValueError unless the shapes are the same."""
+    prediction, target = _same_shape("l1", prediction, target)
+    return _reduce("l1", abs(prediction - target), reduction)
+
+
+def huber(prediction, target, reduction: str = "mean", delta: float = 1.0) -> Tensor:
+    """Half the squared difference up to delta, beyond it a line of slope delta (Huber, 1964).
+
+    Raises ValueError unless the shapes are the same and delta is positive.
+    """
+    if not delta > 0:
+        raise ValueError(f"huber: delta={delta!r} is out of range")
+    prediction, target = _same_shape("huber", prediction, target)
+    d = prediction - target
+    near = d.clip(-delta, delta)
+    return _reduce("huber", near * (d - 0.5 * near), reduction)
+
+
+def _class_weights(loss: str, weight, scores: Tensor) -> np.ndarray:
+    """(classes,) weights in the dtype of the scores, ones if None."""
+    classes = scores.shape[-1:]
+    weights = np.ones(classes, scores.dtype) if weight is None else np.asarray(weight, scores.dtype)
+    if weights.shape != classes:
+        raise ValueError(f"{loss}: expected a weight {classes}, got {weights.shape}")
+    return weights
 
 
 def _tensor(x) -> Tensor:

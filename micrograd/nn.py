@@ -15,8 +15,9 @@ import numpy as np
 from micrograd import activations, attention, init, layers, losses, recurrent
 from micrograd.activations import *  # noqa: F403
 from micrograd.attention import *  # noqa: F403
+from micrograd.batches import batches
 from micrograd.engine import Tensor
-from micrograd.files import load, save
+from micrograd.files import Checkpoint, load, save
 from micrograd.init import initial, initial_bias
 from micrograd.interop import from_torch, to_torch
 from micrograd.layers import *  # noqa: F403
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
     from micrograd.interop import Door, Taker
 
 __all__ = [
-    "Layer", "Linear", "Module", "MultiLayerPerceptron", "Sequential", "from_torch", "init", "load",
-    "save", "summary", "to_torch", "trace", *activations.__all__, *attention.__all__,
-    *layers.__all__, *losses.__all__, *recurrent.__all__,
+    "Checkpoint", "Layer", "Linear", "Module", "MultiLayerPerceptron", "Sequential", "batches",
+    "from_torch", "init", "load", "save", "summary", "to_torch", "trace",
+    *activations.__all__, *attention.__all__, *layers.__all__, *losses.__all__, *recurrent.__all__,
 ]  # fmt: skip
 
 
