@@ -3,8 +3,8 @@
     python misc/examples/vae.py [steps]
 
 Kingma and Welling (2014). The encoder gives a mean and a deviation for each point; a draw from
-there goes to the decoder. The draw is mean + deviation * noise, through which the gradient goes on. Points
-drawn from nothing but noise should then lie on the ring of radius 1.
+there goes to the decoder. The draw is mean + deviation * noise, through which the gradient goes on.
+Points drawn from nothing but noise should then lie on the ring of radius 1.
 """
 
 import sys
