@@ -86,7 +86,6 @@ _LOSSES = {
     "MSELoss": "mse", "CrossEntropyLoss": "cross_entropy", "NLLLoss": "nll", "L1Loss": "l1",
     "HuberLoss": "huber", "KLDivLoss": "kl_div", "MultiMarginLoss": "max_margin",
     "BCEWithLogitsLoss": "binary_cross_entropy_with_logits",
-    "BCELoss": "binary_cross_entropy_with_logits",
 }  # fmt: skip
 
 NN: Names = {
@@ -100,6 +99,7 @@ NN: Names = {
     "LogSoftmax": ("", "x.log_softmax(-1)"),
     "Unflatten": ("", "x.reshape(len(x), *shape)"),
     "MultiheadAttention": ("", "nn.MultiHeadAttention"),
+    "BCELoss": ("", "nn.binary_cross_entropy_with_logits(scores, target), without the sigmoid"),
     "utils": ("", "clip_grad_norm and clip_grad_value of micrograd.optim"),
     **{theirs: ("", f"nn.{ours}(output, target), a function")
        for theirs, ours in _LOSSES.items()},
