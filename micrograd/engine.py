@@ -12,8 +12,7 @@ gradient of its operand. It is plain NumPy, and knows nothing of broadcasting: o
 gradient is summed to its operand's shape, in one place. Run on Tensors instead of arrays, the same
 lines give gradients that can be differentiated again.
 
-Here are the graph and the arithmetic. All other operations are in operations.py, a few lines each,
-and protocol.py makes a Tensor look like an array to Python and to NumPy.
+Here are the graph and the arithmetic. The other operations are in operations.py, a few lines each.
 """
 
 from __future__ import annotations
@@ -114,7 +113,7 @@ def record(op: str, forward: Callable, operands: tuple, derivatives: tuple) -> T
 
 
 def wrap(value: np.ndarray, op: str = "") -> Tensor:
-    """A constant Tensor around this very array: an operation without operands."""
+    """A constant Tensor around this very array."""
     return record(op, lambda: value, (), ())
 
 
@@ -133,8 +132,7 @@ class Tensor(Protocol):
 
     __slots__ = (
         "_value", "requires_grad", "label", "_grad", "_received",
-        "_op", "_operands", "_values", "_forward", "_derivatives", "_age", "_owner",
-        "__weakref__",
+        "_op", "_operands", "_values", "_forward", "_derivatives", "_age", "_owner", "__weakref__",
     )  # fmt: skip
 
     def __init__(self, data: np.typing.ArrayLike, requires_grad: bool = True, label: str = ""):
@@ -236,7 +234,9 @@ def backpropagate(output: Tensor, start, on_tensors: bool = False, far: bool = T
                 continue
             d = derivative(g, y, *operands)
             if not isinstance(d, np.generic):  # a number fits; a chain of them saves a fifth
-                d = sum_to(d if on_tensors else data_of(d), value)
+                d = d if on_tensors else data_of(d)
+                if d.shape != value.shape or d.dtype != value.dtype:
+                    d = sum_to(d, value)
             if x not in gradients:
                 if x._operands and far:
                     heappush(todo, (x._age, x))
