@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from threading import get_ident
@@ -11,7 +11,8 @@ from weakref import ref
 
 import numpy as np
 
-from micrograd.engine import Tensor, no_grad, recorded_for
+from micrograd.engine import Tensor, no_grad
+from micrograd.recording import Running, recorded_for
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -46,7 +47,7 @@ class Module:
 
     def named_modules(self) -> dict[str, Module]:
         """This module and those inside it by their dotted names, in the order of definition."""
-        return {name: m for name, m in self._inside() if isinstance(m, Module)}
+        return {_dotted(path): m for path, m in _walk(self) if isinstance(m, Module)}
 
     def named_parameters(self) -> dict[str, Tensor]:
         """The parameters by their dotted names: leaf Tensors, each once, as defined.
@@ -54,14 +55,14 @@ class Module:
         Raises:
             ValueError: two have one name, such as {"a.b": t} and {"a": {"b": u}}.
         """
-        named = {name: t for name, t in self._inside() if _is_parameter(t)}
+        named = {_dotted(path): t for path, t in _walk(self) if _is_parameter(t)}
         if len(named) < len(self.parameters()):
             raise ValueError(f"two parameters of {type(self).__name__} have one dotted name")
         return named
 
     def parameters(self) -> list[Tensor]:
         """The parameters, each once, in the order of definition."""
-        return [t for _, t in self._inside() if _is_parameter(t)]
+        return [t for _, t in _walk(self) if _is_parameter(t)]
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to zero."""
@@ -131,9 +132,6 @@ class Module:
             f"to_torch: {type(self).__name__} has no counterpart in PyTorch, and no torch_modules"
         )
 
-    def _inside(self) -> Iterable[tuple[str, Module | Tensor]]:
-        return _walk(self).values()
-
     def _state(self) -> dict[str, np.ndarray]:
         """The arrays of parameters and buffers themselves."""
         state = {name: p.data for name, p in self.named_parameters().items()}
@@ -184,28 +182,36 @@ def native(dtype: np.dtype) -> np.dtype:
 _HOLDERS = (Tensor, Module, list, tuple, dict)  # what is, or may hold, a part of a module
 
 
-def _walk(module: Module) -> dict[int, tuple[str, Module | Tensor]]:
-    """The Modules and Tensors in a module and itself, by id: a dotted name and the object, once.
+def _walk(module: Module) -> Iterator[tuple[tuple, Module | Tensor]]:
+    """The Modules and Tensors in a module and itself, each once: its path and the object.
 
+    A path is () or a pair of the path of what holds the object and its name or number in there.
     Depth first, in the order of definition. No recursion, for modules may be nested deeply, and
     lists may hold themselves.
     """
-    found, seen, todo = {}, set(), [("", module)]
+    seen, todo = set(), [((), module)]
     while todo:
-        name, x = todo.pop()
+        path, x = todo.pop()
         if id(x) in seen:
             continue
         seen.add(id(x))
-        if isinstance(x, (Tensor, Module)):
-            found[id(x)] = name, x
-            if isinstance(x, Tensor):
-                continue
+        if isinstance(x, Tensor):
+            yield path, x
+            continue
+        if isinstance(x, Module):
+            yield path, x
             x = vars(x)
         items = x.items() if isinstance(x, dict) else enumerate(x)
-        prefix = f"{name}." if name else ""
-        inside = [(f"{prefix}{key}", y) for key, y in items if isinstance(y, _HOLDERS)]
-        todo += inside[::-1]
-    return found
+        todo += [((path, key), y) for key, y in items if isinstance(y, _HOLDERS)][::-1]
+
+
+def _dotted(path: tuple) -> str:
+    """The path as a name: "layers.0.weights"."""
+    keys = []
+    while path:
+        path, key = path
+        keys.append(str(key))
+    return ".".join(reversed(keys))
 
 
 def name_of(f: object) -> str:
@@ -214,20 +220,6 @@ def name_of(f: object) -> str:
 
 
 # What runs inside a model
-
-
-class _Running:
-    """Whom a thread records for at the moment: its `owner` becomes that of every result.
-
-    A thread has one and writes to it. To enter each call in the context itself would take three
-    times as long, and NumPy, which looks up its error state there, would take longer too. A thread
-    that is given a copy of another's context, as by `asyncio.to_thread`, gets one of its own.
-    """
-
-    __slots__ = ("owner", "thread")
-
-    def __init__(self):
-        self.owner, self.thread = None, get_ident()
 
 
 def _noted(method: Callable) -> Callable:
@@ -242,7 +234,7 @@ def _noted(method: Callable) -> Callable:
         running = recorded_for.get()
         if running:  # else nothing is recorded
             if running.thread != get_ident():
-                running = _Running()
+                running = Running(get_ident())
                 recorded_for.set(running)
             outer = running.owner
             if len(args) == 1 and not options:  # as most; it takes half the time of the general way
