@@ -551,6 +551,10 @@ def _max_pool(x, kernel: tuple[int, int], stride: tuple[int, int]) -> Tensor:
         for part in parts:
             largest.append((x[part] == y) & free)
             free = free & ~largest[-1]
+        for i, part in reversed([*enumerate(parts)]):  # what is free now is nan: the last of them
+            nan = (x[part] != x[part]) & free
+            largest[i] = largest[i] | nan
+            free = free & ~nan
         apart = stride[0] >= kernel[0] and stride[1] >= kernel[1]
         return _put(g, parts, largest, x.shape, apart)
 

@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from micrograd import (
     Tensor,
@@ -200,6 +201,20 @@ def test_a_nan_passes_on_the_way_back_as_in_pytorch():
         theirs(t, u).backward(torch.ones(4, dtype=torch.float64))
         np.testing.assert_array_equal(x.grad, t.grad.numpy())
         np.testing.assert_array_equal(y.grad, u.grad.numpy())
+
+
+@pytest.mark.parametrize("places", [[0], [3], [1, 2], [0, 1, 2, 3]])
+@pytest.mark.parametrize(("kernel", "stride"), [(2, 2), (2, 1), (3, 2)])
+def test_a_nan_passes_on_the_way_back_through_max_pooling_as_in_pytorch(places, kernel, stride):
+    a = np.array([5.0, 5.0, 1.0, 2.0] * 9).reshape(1, 1, 6, 6)
+    a[0, 0, 2:4, 2:4].flat[places] = np.nan
+    x, t = Tensor(a), torch.tensor(a, requires_grad=True)
+    y, u = nn.MaxPool2d(kernel, stride)(x), functional.max_pool2d(t, kernel, stride)
+    np.testing.assert_array_equal(y.data, u.detach())
+    g = np.arange(1.0, y.size + 1).reshape(y.shape)
+    y.backward(g)
+    u.backward(torch.tensor(g))
+    np.testing.assert_array_equal(x.grad, t.grad)
 
 
 def test_the_slope_of_a_power_of_0_is_0_for_the_smallest_numbers():
