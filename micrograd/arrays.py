@@ -43,6 +43,15 @@ def floats(data: object) -> np.ndarray:
     return array
 
 
+def integer(what: str, x: object, least: int = 1) -> int:
+    """x as a Python int, once it is sure that it is one, and not below least."""
+    if isinstance(x, bool) or not isinstance(x, (int, np.integer)):
+        raise TypeError(f"{what}: expected an integer of at least {least}, got {describe(x)}")
+    if x < least:
+        raise ValueError(f"{what}: expected an integer of at least {least}, got {x}")
+    return int(x)
+
+
 # Axes and shapes
 
 
