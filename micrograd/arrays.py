@@ -66,6 +66,8 @@ def integer(what: str, x: object, least: int = 1) -> int:
 def axes_of(op: str, axis: Axis, ndim: int) -> list[int]:
     """An axis argument as a list of non-negative ints."""
     axes = range(ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    if not all(isinstance(i, (int, np.integer)) for i in axes):
+        raise TypeError(f"{op}: axis is an integer, a tuple of them or None, got {describe(axis)}")
     if any(not -ndim <= i < ndim for i in axes):
         raise ValueError(f"{op}: axis {axis} is out of bounds for a tensor of {ndim} axes")
     return [i % ndim for i in axes]

@@ -23,6 +23,7 @@ from micrograd import (
     einsum,
     engine,
     grad,
+    hessian,
     jacobian,
     linear,
     maximum,
@@ -393,6 +394,17 @@ MISTAKES = {
     "ranks differ": (lambda: concatenate([X, U]), ValueError, r"concatenate of shape \(2, 3\) and"),
     "axis is a list": (lambda: X.sum(axis=[0, 1]), TypeError, "sum of shape"),
     "axis is a float": (lambda: X.max(axis=0.0), TypeError, "max of shape"),
+    "an axis to flip is a list": (lambda: X.flip([0]), TypeError, "flip: axis is an integer"),
+    "an axis to flip is a float": (lambda: X.flip(1.0), TypeError, "flip: axis is an integer"),
+    "an axis to join is a float": (
+        lambda: concatenate([X, X], 1.0), TypeError, "concatenate: axis is an integer",
+    ),
+    "jacobian of no Tensor": (
+        lambda: jacobian(lambda x: 3.0, U), TypeError, "jacobian: f is to give a Tensor, it gave 3",
+    ),
+    "hessian of no Tensor": (
+        lambda: hessian(lambda x: x.data, U), TypeError, "hessian: f is to give a Tensor, it gave an",
+    ),
     "slope is a Tensor": (lambda: X.leaky_relu(W), TypeError, "leaky_relu: slope is a number"),
     "three-argument pow": (lambda: pow(X, 2, 3), TypeError, "__pow__"),
     "text as gradient": (lambda: X.backward([["a"] * 3] * 2), TypeError, "backward: a gradient is"),
