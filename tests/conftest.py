@@ -1,4 +1,7 @@
-"""The MNIST demo trains for a minute: in a process beside the other tests, and is judged last."""
+"""How long hypothesis searches, and a process in which the MNIST demo trains beside the tests.
+
+The demo takes a minute, and is judged last.
+"""
 
 import os
 import subprocess
@@ -7,6 +10,17 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# For test_random.py: seconds, the same ones every time; minutes with --hypothesis-profile=long
+settings.register_profile(
+    "short", max_examples=100, derandomize=True, database=None, deadline=None,
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+settings.register_profile(
+    "long", settings.get_profile("short"), max_examples=5000, derandomize=False
+)
+settings.load_profile("short")
 
 RUNNING = pytest.StashKey()
 

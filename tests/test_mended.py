@@ -403,7 +403,7 @@ MISTAKES = {
         lambda: jacobian(lambda x: 3.0, U), TypeError, "jacobian: f is to give a Tensor, it gave 3",
     ),
     "hessian of no Tensor": (
-        lambda: hessian(lambda x: x.data, U), TypeError, "hessian: f is to give a Tensor, it gave an",
+        lambda: hessian(lambda x: x.data, U), TypeError, "hessian: f is to give a Tensor, it gave",
     ),
     "slope is a Tensor": (lambda: X.leaky_relu(W), TypeError, "leaky_relu: slope is a number"),
     "three-argument pow": (lambda: pow(X, 2, 3), TypeError, "__pow__"),
