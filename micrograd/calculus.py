@@ -91,7 +91,7 @@ def jacobian(
     """
     x = x if isinstance(x, Tensor) else Tensor(x)
     with recording(True):
-        y = f(x)
+        y = _result("jacobian", f, x)
         rows = []
         for i in range(y.size):
             unit = np.zeros(y.shape, y.dtype)
@@ -100,6 +100,13 @@ def jacobian(
         if not rows:
             return wrap(np.zeros(y.shape + x.shape, x.dtype), "grad")
         return stack(rows).reshape(y.shape + x.shape)
+
+
+def _result(what: str, f: Callable, x: Tensor) -> Tensor:
+    y = f(x)
+    if not isinstance(y, Tensor):
+        raise TypeError(f"{what}: f is to give a Tensor, it gave {describe(y)}")
+    return y
 
 
 def copied(g: Tensor) -> Tensor:
@@ -117,7 +124,7 @@ def hessian(
     """
 
     def slope(x):
-        y = f(x)
+        y = _result("hessian", f, x)
         if y.size != 1:
             raise ValueError(f"hessian: f is to give one number, it gave shape {y.shape}")
         return grad(y, x, create_graph=True)

@@ -28,6 +28,7 @@ def __dir__():  # what completion offers
 
 
 _SMALL = (3, 4)  # arrays of at most so many rows and columns are written out
+_LONGEST = 400  # characters of a name
 _FORMATS = (".svg", ".png", ".pdf", ".dot")
 
 # Shape, border and brightness tell the kinds apart without colour; the colours, of Okabe and Ito
@@ -477,8 +478,14 @@ def _written_out(array: np.ndarray) -> str:
 
 
 def _text(text: object) -> str:
-    """Any text as Graphviz and XML take it; a character that can't be printed is replaced."""
-    text = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in str(text))
+    """Any text as Graphviz and XML take it; a character that can't be printed is replaced.
+
+    A long text loses its middle, for Graphviz takes no label of more than 16 KB.
+    """
+    text = str(text)
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
+    text = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
     return escape(text).replace("\\", "\\\\").replace("\n", "<br/>")
 
 

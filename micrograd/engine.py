@@ -256,5 +256,5 @@ def sum_to(g, x):
         g = arrays.sum_leading(g, g.ndim - x.ndim)
     if g.shape != x.shape:
         ones = tuple(i for i, (n, m) in enumerate(zip(x.shape, g.shape)) if n == 1 != m)
-        g = g.sum(axis=ones, keepdims=True)
+        g = arrays.sum_keeping(g, ones)
     return g if g.dtype == x.dtype else g.astype(x.dtype)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from micrograd.arrays import KINDS, describe, zeros
+from micrograd.arrays import KINDS, array_of, describe, integer, zeros
 from micrograd.engine import Tensor, apply
 from micrograd.module import Module
 from micrograd.operations import astype, linear
@@ -64,7 +64,8 @@ class Flatten(Module):
     """(n, ...) to (n, m): everything but the batch along one axis."""
 
     def __call__(self, x) -> Tensor:
-        x = x if isinstance(x, Tensor) else np.asarray(x)
+        if not isinstance(x, Tensor):
+            x = array_of("Flatten", x, "fiub", "a Tensor or an array of numbers")
         if not x.ndim:
             raise ValueError("Flatten: expected (n, ...), got shape ()")
         return x.reshape(len(x), math.prod(x.shape[1:]))
@@ -83,7 +84,8 @@ class Embedding(Module):
     """
 
     def __init__(self, num_embeddings: int, embedding_dim: int, rng=None):
-        self.weight = Tensor((rng or np.random).normal(size=(num_embeddings, embedding_dim)))
+        shape = sizes("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        self.weight = Tensor((rng or np.random).normal(size=shape))
 
     def __call__(self, index: ArrayLike) -> Tensor:
         """
@@ -107,7 +109,7 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5, rng: np.random.Generator | None = None):
-        if not 0 <= p <= 1:
+        if not isinstance(p, (int, float, np.floating)) or not 0 <= p <= 1:
             raise ValueError(f"Dropout: p is a probability, got {p!r}")
         self.p, self.rng = p, rng
 
@@ -133,17 +135,20 @@ def floating(name: str, x, parameter: Tensor | None = None):
     """
     if isinstance(x, Tensor) or (type(x) in KINDS and x.dtype.kind == "f"):
         return x
-    array = np.asarray(x)
-    if array.dtype.kind in "iub":
-        return array.astype(np.float64 if parameter is None else parameter.dtype)
-    if array.dtype.kind != "f":
-        raise TypeError(f"{name}: expected a Tensor or an array of numbers, got {describe(x)}")
-    return array
+    array = array_of(name, x, "fiub", "a Tensor or an array of numbers")
+    if array.dtype.kind == "f":
+        return array
+    return array.astype(np.float64 if parameter is None else parameter.dtype)
+
+
+def sizes(layer: str, **given: int) -> tuple[int, ...]:
+    """The arguments of a layer that are lengths, as ints of at least 1."""
+    return tuple(integer(f"{layer}: {name}", n) for name, n in given.items())
 
 
 def integers_below(name: str, numbers: ArrayLike, classes: int) -> np.ndarray:
     """Integers from 0 to classes - 1."""
-    numbers = np.asarray(numbers)
+    numbers = array_of(name, numbers)
     if numbers.dtype.kind not in "iu":
         raise TypeError(f"{name}: expected integers, got dtype {numbers.dtype}")
     if numbers.size and not 0 <= numbers.min() <= numbers.max() < classes:
@@ -176,7 +181,7 @@ class LayerNorm(Module):
         elementwise_affine: bool = True,
         bias: bool = True,
     ):
-        self.shape = _shape(normalized_shape)
+        self.shape = _shape("LayerNorm", normalized_shape)
         self.eps = eps
         self.weight = Tensor(np.ones(self.shape)) if elementwise_affine else None
         self.bias = Tensor(np.zeros(self.shape)) if elementwise_affine and bias else None
@@ -210,7 +215,7 @@ class RMSNorm(Module):
         eps: float | None = None,
         elementwise_affine: bool = True,
     ):
-        self.shape = _shape(normalized_shape)
+        self.shape = _shape("RMSNorm", normalized_shape)
         self.eps = eps
         self.weight = Tensor(np.ones(self.shape)) if elementwise_affine else None
 
@@ -248,6 +253,7 @@ class BatchNorm1d(Module):
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True
     ):
+        (num_features,) = sizes(type(self).__name__, num_features=num_features)
         self.eps, self.momentum = eps, momentum
         self.weight = Tensor(np.ones(num_features)) if affine else None
         self.bias = Tensor(np.zeros(num_features)) if affine else None
@@ -326,8 +332,10 @@ def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     return x if bias is None else x + bias
 
 
-def _shape(shape: int | Sequence[int]) -> tuple[int, ...]:
-    return (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(shape)
+def _shape(name: str, shape: int | Sequence[int]) -> tuple[int, ...]:
+    """The normalized shape, of one axis at least."""
+    lengths = tuple(shape) if isinstance(shape, (tuple, list)) and shape else (shape,)
+    return tuple(integer(f"{name}: normalized_shape", n) for n in lengths)
 
 
 def _last(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -373,6 +381,9 @@ class Conv2d(Module):
         init: str | None = "torch",
         rng: np.random.Generator | None = None,
     ):
+        in_channels, out_channels = sizes(
+            "Conv2d", in_channels=in_channels, out_channels=out_channels
+        )
         kh, kw = _pair("Conv2d: kernel_size", kernel_size)
         fan_in, fan_out = in_channels * kh * kw, out_channels * kh * kw
         weight = initial(init, (out_channels, in_channels, kh, kw), fan_in, fan_out, rng)
@@ -480,9 +491,10 @@ class AvgPool2d(_Pool2d):
 def _pair(name: str, x: int | Sequence[int], least: int = 1) -> tuple[int, int]:
     """An int twice, or a pair of ints."""
     pair = tuple(x) if isinstance(x, (tuple, list)) else (x, x)
-    if len(pair) != 2 or any(not isinstance(n, (int, np.integer)) or n < least for n in pair):
-        raise ValueError(f"{name}: expected an int of at least {least}, or a pair of them: {x!r}")
-    return int(pair[0]), int(pair[1])
+    if len(pair) != 2:
+        raise ValueError(f"{name}: expected an integer, or a pair of them: {x!r}")
+    vertical, horizontal = (integer(name, n, least) for n in pair)
+    return vertical, horizontal
 
 
 def _check_images(name: str, x, channels: int | None = None) -> None:
@@ -551,6 +563,10 @@ def _max_pool(x, kernel: tuple[int, int], stride: tuple[int, int]) -> Tensor:
         for part in parts:
             largest.append((x[part] == y) & free)
             free = free & ~largest[-1]
+        for i, part in reversed([*enumerate(parts)]):  # what is free now is nan: the last of them
+            nan = (x[part] != x[part]) & free
+            largest[i] = largest[i] | nan
+            free = free & ~nan
         apart = stride[0] >= kernel[0] and stride[1] >= kernel[1]
         return _put(g, parts, largest, x.shape, apart)
 

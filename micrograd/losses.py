@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from micrograd.arrays import log_softmax
+from micrograd.arrays import array_of, log_softmax
 from micrograd.engine import Tensor, apply
 from micrograd.layers import integers_below
 from micrograd.operations import sigmoid
@@ -37,16 +37,15 @@ def cross_entropy(
         IndexError: a class number is out of range.
     """
     _check_reduction("cross_entropy", reduction)
-    if not 0 <= label_smoothing <= 1:
+    if not isinstance(label_smoothing, (int, float, np.floating)) or not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing={label_smoothing!r} is out of range")
-    logits = _tensor(logits)
+    logits, targets = _tensor("cross_entropy", logits), _targets("cross_entropy", targets)
     if logits.ndim == 0:
         raise ValueError("cross_entropy: logits of shape () have no axis of classes")
     classes, shape = logits.shape[-1], np.shape(targets)
     if shape == logits.shape:
         q, count, full = targets, math.prod(shape[:-1]), logits.dtype.type(1)
         if not isinstance(q, Tensor):
-            q = np.asarray(q)
             if q.dtype.kind != "f":
                 raise TypeError(
                     f"cross_entropy: targets of the logits' shape {shape} are probabilities, got "
@@ -119,7 +118,8 @@ def max_margin(scores, targets, reduction: str = "mean") -> Tensor:
         ValueError: the shapes don't fit, or a target is neither -1 nor 1.
         IndexError: a class number is out of range.
     """
-    scores, targets = _tensor(scores), np.asarray(targets)
+    scores = _tensor("max_margin", scores)
+    targets = np.asarray(_targets("max_margin", targets))
     shape = scores.shape
     if targets.shape == shape:
         if not (np.abs(targets) == 1).all():
@@ -150,19 +150,26 @@ def mse(prediction, target, reduction: str = "mean") -> Tensor:
     return _reduce("mse", (prediction - target) ** 2, reduction)
 
 
-def _tensor(x) -> Tensor:
-    """x itself, or a constant Tensor made of it."""
-    return x if isinstance(x, Tensor) else Tensor(x, requires_grad=False)
+def _tensor(loss: str, x) -> Tensor:
+    """What a network gave: x itself, or a constant Tensor made of it."""
+    if isinstance(x, Tensor):
+        return x
+    return Tensor(array_of(loss, x, "fiub", "a Tensor or an array of numbers"), requires_grad=False)
+
+
+def _targets(loss: str, x) -> Tensor | np.ndarray:
+    """x itself if it is a Tensor, or an array of numbers."""
+    return x if isinstance(x, Tensor) else array_of(f"{loss}: targets", x, "fiub")
 
 
 def _same_shape(loss: str, prediction, target) -> tuple[Tensor, Tensor | np.ndarray]:
     """Prediction as a Tensor, and a target that is an array in its dtype, once the shapes fit."""
-    prediction = _tensor(prediction)
-    if prediction.shape != np.shape(target):
-        raise ValueError(f"{loss}: shapes {prediction.shape} and {np.shape(target)} differ")
-    return prediction, target if isinstance(target, Tensor) else np.asarray(
-        target, prediction.dtype
-    )
+    prediction, target = _tensor(loss, prediction), _targets(loss, target)
+    if prediction.shape != target.shape:
+        raise ValueError(f"{loss}: shapes {prediction.shape} and {target.shape} differ")
+    if not isinstance(target, Tensor):
+        target = target.astype(prediction.dtype, copy=False)
+    return prediction, target
 
 
 def _one_hot(

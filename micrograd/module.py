@@ -11,6 +11,7 @@ from weakref import ref
 
 import numpy as np
 
+from micrograd.arrays import array_of
 from micrograd.engine import Tensor, no_grad
 from micrograd.recording import Running, recorded_for
 
@@ -158,7 +159,7 @@ def fitting(
     state: Mapping[str, ArrayLike], mine: Mapping[str, np.ndarray], strict: bool
 ) -> dict[str, np.ndarray]:
     """The arrays of state by name, those of mine where it has none; an error if any doesn't fit."""
-    state = {name: np.asarray(array) for name, array in state.items()}
+    state = {name: array_of(f"load_state_dict: {name}", x) for name, x in state.items()}
     misfits = []
     if strict:
         misfits += [f"{name}: missing" for name in mine if name not in state]

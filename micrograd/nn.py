@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from micrograd import layers, losses
+from micrograd.arrays import describe, integer
 from micrograd.engine import Tensor
 from micrograd.files import load, save
 from micrograd.interop import to_torch
 from micrograd.layers import *  # noqa: F403
-from micrograd.layers import Activation, activation, initial
+from micrograd.layers import Activation, activation, initial, sizes
 from micrograd.losses import *  # noqa: F403
 from micrograd.module import Module, name_of, summary, trace
 from micrograd.operations import linear
@@ -75,6 +76,7 @@ class Layer(Module):
         init: str | None = None,
         rng: np.random.Generator | None = None,
     ):
+        n_inp, n_out = sizes("Layer", n_inp=n_inp, n_out=n_out)
         self.weights = Tensor(initial(init, (n_inp, n_out), n_inp, n_out, rng))
         self.bias = Tensor(np.zeros(n_out))
         self.act, self._activate = act, activation(act)
@@ -112,8 +114,12 @@ class MultiLayerPerceptron(Sequential):
         init: str | None = None,
         rng: np.random.Generator | None = None,
     ):
+        name, given = type(self).__name__, n_outs
+        n_outs = [integer(f"{name}: n_outs", n) for n in given] if np.iterable(given) else []
+        if not n_outs:
+            raise ValueError(f"{name}: n_outs: expected a list of integers, got {describe(given)}")
         acts = [act] * (len(n_outs) - 1) + [None]
-        shapes = zip([n_inp, *n_outs], n_outs)
+        shapes = zip([integer(f"{name}: n_inp", n_inp), *n_outs], n_outs)
         super().__init__(*(Layer(n, m, a, init, rng) for (n, m), a in zip(shapes, acts)))
 
     def __repr__(self) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from micrograd import arrays
-from micrograd.arrays import Axis, at, axes_of, describe, deviation, over, share, spread
+from micrograd.arrays import Axis, array_of, at, axes_of, describe, deviation, over, share, spread
 from micrograd.engine import Tensor, apply, operation
 from micrograd.protocol import CONSTANT, FUNCTIONS, RENAMED, data_of
 
@@ -174,9 +174,7 @@ def astype(x, dtype: DTypeLike) -> Tensor:
 @function(x="a", y="b")
 def where(condition: ArrayLike, a, b) -> Tensor:
     """a where condition holds, elsewhere b; the condition is an array of bools."""
-    condition = np.asarray(data_of(condition))
-    if condition.dtype.kind not in "biuf":
-        raise TypeError(f"where: the condition is made of bools, got {describe(condition)}")
+    condition = array_of("where: the condition", data_of(condition), "biuf", "bools")
     condition = condition.astype(bool)  # a copy: it may change before backward()
     return apply("where", lambda a, b: np.where(condition, a, b), (a, b),
                  lambda g, y, a, b: np.where(condition, g, 0),

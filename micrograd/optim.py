@@ -286,6 +286,8 @@ def linear(step: int, total: int, start: float, end: float = 0.0) -> float:
 
 def linear_warmup(step: int, steps: int) -> float:
     """A factor that rises from 1 / steps at step 0 to 1, where it stays."""
+    if step < 0 or steps < 0:
+        raise ValueError(f"linear_warmup: step {step!r} of {steps!r}, where neither is negative")
     return min((step + 1) / steps, 1.0) if steps else 1.0
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from micrograd.arrays import KINDS, describe
+from micrograd.arrays import KINDS, array_of, describe
 from micrograd.recording import recorded_for
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def first_gradient(what: str, output: Protocol, gradient: object) -> Any:
     """The gradient that the way back from output starts from: a copy of the one given, or ones."""
     if gradient is None:
         return np.ones_like(output._value) if output.ndim else output.dtype.type(1)
-    given = gradient if isinstance(gradient, Protocol) else np.array(gradient)
+    given = gradient if isinstance(gradient, Protocol) else np.array(array_of(what, gradient))
     if given.shape != output.shape:
         raise ValueError(f"{what} of shape {given.shape} for a tensor of shape {output.shape}")
     if given.dtype.kind not in "fiub":
@@ -125,10 +125,7 @@ class Protocol:
 
     @data.setter
     def data(self, array: ArrayLike) -> None:
-        array = np.asarray(array)
-        if array.dtype.kind != "f":
-            raise TypeError(f"data: expected an array of floats, got {describe(array)}")
-        self._value = array
+        self._value = array_of("data", array, "f", "an array of floats")
 
     @property
     def grad(self) -> NDArray[Any]:

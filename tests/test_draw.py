@@ -625,3 +625,12 @@ def test_draw_refuses(name):
     f, error, message = REFUSED[name]
     with pytest.raises(error, match=message):
         f()
+
+
+@pytest.mark.parametrize("length", [100, 400, 401, 20_000])
+def test_a_label_of_any_length_is_drawn_and_a_long_one_loses_its_middle(length):
+    label = "a" + "&" * (length - 2) + "z"
+    picture = draw(Tensor([1.0], label=label) * 2)
+    assert "<svg" in picture._repr_svg_()
+    assert (escape(label) in picture.dot) == (length <= 400)
+    assert "a&amp;" in picture.dot and "&amp;z" in picture.dot

@@ -29,10 +29,12 @@ no_collector, everything_behind = test_engine.no_collector, test_engine.everythi
 
 
 def is_caught(rows, check):
-    for row in rows:
+    """Whether a row fails; it comes to the front, for it will most likely see the next fault."""
+    for i, row in enumerate(rows):
         try:
             check(row)
         except Exception:  # a fault may surface as any error
+            rows.insert(0, rows.pop(i))
             return True
     return False
 
