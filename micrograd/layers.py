@@ -107,7 +107,7 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5, rng: np.random.Generator | None = None):
-        if not 0 <= p <= 1:
+        if isinstance(p, Tensor) or not 0 <= p <= 1:
             raise ValueError(f"Dropout: p is a probability, got {p!r}")
         self.p, self.rng = p, rng
 

@@ -117,6 +117,12 @@ minimum  = function()(elementwise("minimum", np.minimum,
                                   doc="The smaller of a and b; equal ones share the gradient."))
 
 
+def no_tensor(what: str, option: object) -> None:
+    """Refuse an option for which there is no gradient, where it looks as if there were one."""
+    if isinstance(option, Tensor):
+        raise TypeError(f"{what} is a number, for which there is no gradient: take its item()")
+
+
 @method()
 def leaky_relu(x, slope: float = 0.01) -> Tensor:
     """x where positive, slope * x elsewhere; its slope at 0 is the small one."""
@@ -217,6 +223,7 @@ def min(x, axis: Axis = None, keepdims: bool = False) -> Tensor:
 @method()
 def var(x, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Tensor:
     """The variance over axis: the squared deviations' sum over n - ddof."""
+    no_tensor("var: ddof", ddof)
     return apply("var", lambda x: x.var(axis=axis, keepdims=keepdims, ddof=ddof), (x,),
                  lambda g, y, x: spread(g, x, axis, keepdims) * deviation(x, y, axis, ddof) * 2)
 
@@ -224,6 +231,7 @@ def var(x, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Tensor
 @method()
 def std(x, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Tensor:
     """The standard deviation over axis; where it is 0, so is its slope."""
+    no_tensor("std: ddof", ddof)
     return apply("std", lambda x: x.std(axis=axis, keepdims=keepdims, ddof=ddof), (x,),
                  lambda g, y, x: spread(over(g, y), x, axis, keepdims)
                  * deviation(x, y, axis, ddof))
