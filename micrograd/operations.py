@@ -419,6 +419,21 @@ def scatter(g, key: object, shape: Sequence[int]) -> Tensor:
 
 Tensor.__getitem__ = index
 
+
+@method()
+def add_at(x, key: object, values) -> Tensor:
+    """A new tensor: x with values added at x[key]; an element that stands there twice gets both.
+
+    The values are broadcast to the shape of x[key]. It is what `np.add.at` does in place, and what
+    `index_add` and `scatter_add` do in PyTorch.
+    """
+    key = arrays.copied(key)
+    if type(values) in (int, float):
+        values = x.dtype.type(values)
+    places = np.broadcast_to(False, x.shape)[key]
+    return x + scatter(np.broadcast_to(values, places.shape), key, x.shape)
+
+
 # Several tensors
 
 
