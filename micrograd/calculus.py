@@ -136,7 +136,7 @@ def value_and_grad(f, argnums=0, create_graph=False):
             slopes = iter(gradients(one_number("value_and_grad", y), given, xs, create_graph))
             by_place = {i: rebuilt(x, slopes) for i, x in chosen.items()}
         found = tuple(by_place[i % len(args)] for i in places)
-        return y if create_graph else y.detach(), found if isinstance(argnums, tuple) else found[0]
+        return y if create_graph else bare(y), found if isinstance(argnums, tuple) else found[0]
 
     return both
 
@@ -155,18 +155,18 @@ def vjp(
         ValueError: v is not like y.
     """
     with recording(True):
-        given, xs, own = arguments(primals, create_graph)
+        given, xs, own = arguments(primals, create_graph, lasting=True)
         y = f(*own)
         ys = results("vjp", y)
         joint = joined(ys)
 
     def pullback(v=None):
-        v = vector_like("vjp", y, v) if v is not None else None
+        v = None if v is None else vector_like("vjp", [y], [v])
         with recording(True):
             slopes = iter(gradients(joint, given, xs, create_graph, v))
         return tuple(rebuilt(x, slopes) for x in primals)
 
-    return y if create_graph else rebuilt(y, (t.detach() for t in ys)), pullback
+    return y if create_graph else rebuilt(y, map(bare, ys)), pullback
 
 
 def jvp(
@@ -193,7 +193,7 @@ def jvp(
         ys = results("jvp", y)
         slope = pushforward(joined(ys), given, xs)(v, create_graph)
         tangent = rebuilt(y, iter(split(slope, ys)))
-    return y if create_graph else rebuilt(y, (t.detach() for t in ys)), tangent
+    return y if create_graph else rebuilt(y, map(bare, ys)), tangent
 
 
 @overload
@@ -218,7 +218,7 @@ def hvp(f, x, v, create_graph=False):
         TypeError: f gives no Tensor.
         ValueError: f gives more or less than one number, or v is not like x.
     """
-    v = vector_like("hvp", x, v)
+    v = vector_like("hvp", [x], [v])
     with recording(True):
         given, xs, (own,) = arguments((x,), create_graph)
         slope = joined(gradients(one_number("hvp", f(own)), given, xs, True))
@@ -353,13 +353,16 @@ def is_plain(x: object) -> bool:
     return isinstance(x, (int, float, np.generic))
 
 
-def vector_like(what: str, x: Any, v: Any) -> Tensor:
-    """The leaves of v, a structure like x, as one vector, in the order of x."""
-    leaves = paired(what, x, v)
-    return joined([t if isinstance(t, Tensor) else wrap(floats(t)) for t in leaves])
+def vector_like(what: str, xs: Sequence, vs: Sequence) -> Tensor:
+    """The leaves of vs, structures like xs, as one vector, in the order of xs."""
+    if not isinstance(vs, (list, tuple)) or len(vs) != len(xs):
+        raise ValueError(f"{what}: expected a sequence of {len(xs)}, got {describe(vs)}")
+    leaves = [leaf for x, v in zip(xs, vs) for leaf in paired(what, x, v)]
+    return joined([x if isinstance(x, Tensor) else wrap(floats(x)) for x in leaves])
 
 
 def paired(what: str, x: Any, v: Any) -> Iterator:
+    """The leaves of v, a structure like x, in the order of x."""
     if isinstance(x, dict):
         if not isinstance(v, dict) or v.keys() != x.keys():
             raise ValueError(f"{what}: expected a dict of {[*x]}, got {describe(v)}")
@@ -367,7 +370,7 @@ def paired(what: str, x: Any, v: Any) -> Iterator:
             yield from paired(what, x[key], v[key])
     elif is_sequence(x):
         if not isinstance(v, (list, tuple)) or len(v) != len(x):
-            raise ValueError(f"{what}: expected {len(x)} parts in a sequence, got {describe(v)}")
+            raise ValueError(f"{what}: expected a sequence of {len(x)}, got {describe(v)}")
         for part, other in zip(x, v):
             yield from paired(what, part, other)
     elif x is not None:
@@ -398,25 +401,30 @@ def cast(x: Tensor, dtype: np.dtype) -> Tensor:
 # A function and its arguments
 
 
-def arguments(given: Sequence, create_graph: bool) -> tuple[list, list[Tensor], list]:
+def arguments(
+    given: Sequence, create_graph: bool, lasting: bool = False
+) -> tuple[list, list[Tensor], list]:
     """The leaves of some arguments, tensors of f's own in their place, and the same as structures.
 
-    With create_graph there is a way back from f's own to the given ones.
+    Args:
+        given: the arguments.
+        create_graph: whether there is a way back from f's own to the given ones.
+        lasting: whether the graph outlives the call, in which the given ones may change.
     """
+
+    def own(x):
+        if not isinstance(x, Tensor) or (lasting and not create_graph):
+            return Tensor(data_of(x))
+        if create_graph and x.requires_grad:
+            return copied(x)
+        x = x.detach()
+        x.requires_grad = True
+        return x
+
     leaves = [x for part in given for x in leaves_of(part)]
-    own = [argument(x, create_graph) for x in leaves]
-    each = iter(own)
-    return leaves, own, [rebuilt(part, each) for part in given]
-
-
-def argument(x: ArrayLike | Tensor, create_graph: bool) -> Tensor:
-    if not isinstance(x, Tensor):
-        return Tensor(x)
-    if create_graph and x.requires_grad:
-        return copied(x)
-    x = x.detach()
-    x.requires_grad = True
-    return x
+    xs = [*map(own, leaves)]
+    each = iter(xs)
+    return leaves, xs, [rebuilt(part, each) for part in given]
 
 
 def results(what: str, y: object) -> list[Tensor]:
@@ -426,6 +434,11 @@ def results(what: str, y: object) -> list[Tensor]:
         if not isinstance(t, Tensor):
             raise TypeError(f"{what}: f is to give Tensors, it gave {describe(t)}")
     return ys
+
+
+def bare(t: Tensor) -> Tensor:
+    """t without history, and in memory of its own: it might be an argument, or a view of one."""
+    return wrap(t.data.copy())
 
 
 def one_number(what: str, y: object) -> Tensor:
@@ -475,13 +488,24 @@ def gradients(
     """
     start = first_gradient("", output, None) if start is None else cast(start, output.dtype)
     found = towards(output, xs, start, create_graph)
-    unused = [x for g, x in zip(found, given) if g is None and isinstance(x, Tensor)]
-    if unused and any(g is not None for g in towards(output, unused, data_of(start), False)):
+    unused = {x for g, x in zip(found, given) if g is None and isinstance(x, Tensor)}
+    if unused and not unused.isdisjoint(behind(output, {*xs})):
         raise ValueError(
             "f depends on a tensor that it is differentiated by, and not on the argument that "
             "stands for it: write f in terms of its argument, or take grad(f(x), x)"
         )
     return [*map(zeros_for_none, found, xs)]
+
+
+def behind(output: Tensor, end: set[Tensor]) -> set[Tensor]:
+    """The tensors that output was made from, as far as those where the walk ends."""
+    found, todo = set(), [output]
+    while todo:
+        t = todo.pop()
+        if t not in found and t not in end:
+            found.add(t)
+            todo += (x for x in t.operands if isinstance(x, Tensor))
+    return found
 
 
 def pushforward(output: Tensor, given: Sequence, xs: Sequence[Tensor]) -> Callable:

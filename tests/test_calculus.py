@@ -316,6 +316,16 @@ def test_a_function_that_ignores_its_argument_is_not_of_gradient_0_in_silence(de
             derivative(f, p, *([[1.0, 1.0]] if derivative in (hvp, jvp) else []))
 
 
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_an_argument_that_does_not_matter_has_gradient_0(create_graph):
+    w = Tensor([1.0, 2.0])
+    for other in (w, w * 2, Tensor(3.0)):  # also where there is a way to it behind the other one
+        given = {"used": other * 1, "not": w}
+        slopes = value_and_grad(lambda p: p["used"].sum(), create_graph=create_graph)(given)[1]
+        assert slopes["used"].data.tolist() == np.ones(other.shape).tolist()
+        assert slopes["not"].data.tolist() == [0, 0]
+
+
 def test_a_constant_is_differentiated_by_where_it_is_given_as_argument():
     x = Tensor([1.0, 2.0], requires_grad=False)
     assert value_and_grad(lambda x: (x * x).sum())(x)[1].data.tolist() == [2.0, 4.0]
@@ -370,6 +380,8 @@ def test_vjp_starts_from_ones_and_jvp_takes_one_argument_bare():
     assert [g.data.tolist() for g in pullback()] == [[3.0, 12.0]]
     y, tangent = jvp(lambda x: x**3, np.array([1.0, 2.0]), [1.0, -1.0])
     assert tangent.data.tolist() == [3.0, -12.0]
+    y, tangent = jvp(lambda a, b: a * b, (2.0, 3.0), (Tensor(1.0), 2.0))
+    assert (y.item(), tangent.item()) == (6.0, 7.0)
     y, tangent = jvp(lambda p: {"y": p["x"] ** 2}, {"x": 3.0}, {"x": 1.0})
     assert (y["y"].item(), tangent["y"].item()) == (9.0, 6.0)
 
@@ -401,6 +413,17 @@ def test_products_can_be_differentiated_again():
     expected = torch.autograd.grad((second**2).sum(), (t, u))
     for ours, theirs in zip(grad((found**2).sum(), (x, v)), expected):
         assert_same(ours.data, theirs, "of vjp")
+
+
+def test_what_they_give_stays_when_what_they_were_given_changes():
+    x = Tensor([1.0, 2.0])
+    value, slope = value_and_grad(lambda x: x[0])(x)
+    y, pullback = vjp(lambda x: x * x, x)
+    same, tangent = jvp(lambda x: x, x, x)
+    x.data += 10
+    assert (value.item(), slope.data.tolist()) == (1, [1, 0])
+    assert (same.data.tolist(), tangent.data.tolist()) == ([1, 2], [1, 2])
+    assert (y.data.tolist(), pullback()[0].data.tolist()) == ([1, 4], [2, 4])
 
 
 @pytest.mark.parametrize("create_graph", [False, True])
@@ -519,10 +542,11 @@ STRUCTURE_ERRORS = [
     (lambda: hvp(lambda x: x, V, V), ValueError, r"hvp: f is to give one number"),
     (lambda: hvp(lambda x: x.sum(), V, [1.0]), ValueError, r"expected shape \(2,\), got \(1,\)"),
     (lambda: jvp(lambda x: x, V, 1.0), ValueError, r"jvp: expected shape \(2,\), got \(\)"),
-    (lambda: jvp(lambda x, y: x, (V, V), (V,)), ValueError, "jvp: expected 2 parts"),
+    (lambda: jvp(lambda x, y: x, (V, V), (V,)), ValueError, r"jvp: expected a sequence of 2"),
     (lambda: jvp(lambda x: x.data, V, V), TypeError, "jvp: f is to give Tensors, it gave an arr"),
     (lambda: jvp(lambda p: p["a"], {"a": V}, {"b": V}), ValueError, r"a dict of \['a'\]"),
-    (lambda: vjp(lambda x: (x, x), V)[1](V), ValueError, "vjp: expected 2 parts"),
+    (lambda: jvp(lambda x, y: x, (V, V), V), ValueError, "jvp: expected a sequence of 2, got Ten"),
+    (lambda: vjp(lambda x: (x, x), V)[1](V), ValueError, "vjp: expected a sequence of 2"),
     (lambda: jacobian(lambda x: x.data, V), TypeError, "jacobian: f is to give Tensors"),
     (lambda: jacobian(lambda x: x, "ab"), TypeError, "expected real numbers, got 'ab'"),
     (lambda: flatten({"a": V})[1](np.ones(3)), ValueError, r"expected shape \(2,\), got \(3,\)"),

@@ -164,7 +164,6 @@ np.vectorize(f)(W)
 np.vectorize(lambda x: x * x)(W)
 np.frompyfunc(lambda x: x * x, 1, 1)(W)
 np.eye(2).dot(W)
-np.eye(2).clip(w, 2)
 c[0] = W[0] * W[1]
 c[0] = w
 c[:] = W
@@ -273,8 +272,6 @@ scipy.linalg.cho_solve((A, True), W)
 scipy.linalg.cholesky(M)
 scipy.linalg.block_diag(M, M)
 scipy.linalg.toeplitz(W)
-scipy.special.gammaln(W)
-scipy.special.gammaln(w)
 scipy.special.erf([w, w])
 scipy.special.logsumexp([w, b])
 scipy.sparse.csr_array(A) @ W
@@ -426,6 +423,9 @@ np.unwrap(W)
 np.vander(W)
 o * W
 Tensor(o)
+scipy.special.gammaln(w)
+scipy.special.gammaln(W)
+np.eye(2).clip(w, 2)
 w // 2
 w % 2
 divmod(w, 2)
