@@ -1,7 +1,7 @@
 """Reverse-mode automatic differentiation on NumPy arrays, and a small neural-network library."""
 
 from micrograd import memory, nn, optim  # noqa: F401
-from micrograd.calculus import grad, hessian, jacobian
+from micrograd.calculus import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from micrograd.einsum import einsum
 from micrograd.engine import Tensor, apply, no_grad, operation
 from micrograd.operations import (
@@ -18,8 +18,9 @@ from micrograd.operations import (
 
 __version__ = "1.0.0"
 __all__ = [
-    "Tensor", "apply", "concatenate", "dot", "einsum", "grad", "hessian", "jacobian", "linear",
-    "maximum", "minimum", "nn", "no_grad", "norm", "operation", "optim", "outer", "stack", "where",
+    "Tensor", "apply", "concatenate", "dot", "einsum", "grad", "hessian", "hvp", "jacobian", "jvp",
+    "linear", "maximum", "minimum", "nn", "no_grad", "norm", "operation", "optim", "outer", "stack",
+    "value_and_grad", "vjp", "where",
 ]  # fmt: skip
 
 

@@ -117,6 +117,12 @@ minimum  = function()(elementwise("minimum", np.minimum,
                                   doc="The smaller of a and b; equal ones share the gradient."))
 
 
+def no_tensor(what: str, option: object) -> None:
+    """Refuse an option for which there is no gradient, where it looks as if there were one."""
+    if isinstance(option, Tensor):
+        raise TypeError(f"{what} is a number, for which there is no gradient: take its item()")
+
+
 @method()
 def leaky_relu(x, slope: float = 0.01) -> Tensor:
     """x where positive, slope * x elsewhere; its slope at 0 is the small one."""
@@ -215,6 +221,7 @@ def min(x, axis: Axis = None, keepdims: bool = False) -> Tensor:
 @method()
 def var(x, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Tensor:
     """The variance over axis: the squared deviations' sum over n - ddof."""
+    no_tensor("var: ddof", ddof)
     return apply("var", lambda x: x.var(axis=axis, keepdims=keepdims, ddof=ddof), (x,),
                  lambda g, y, x: spread(g, x, axis, keepdims) * deviation(x, y, axis, ddof) * 2)
 
@@ -222,6 +229,7 @@ def var(x, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Tensor
 @method()
 def std(x, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Tensor:
     """The standard deviation over axis; where it is 0, so is its slope."""
+    no_tensor("std: ddof", ddof)
     return apply("std", lambda x: x.std(axis=axis, keepdims=keepdims, ddof=ddof), (x,),
                  lambda g, y, x: spread(over(g, y), x, axis, keepdims)
                  * deviation(x, y, axis, ddof))
@@ -408,6 +416,21 @@ def scatter(g, key: object, shape: Sequence[int]) -> Tensor:
 
 
 Tensor.__getitem__ = index
+
+
+@method()
+def add_at(x, key: object, values) -> Tensor:
+    """A new tensor: x with values added at x[key]; an element that stands there twice gets both.
+
+    The values are broadcast to the shape of x[key]. It is what `np.add.at` does in place, and what
+    `index_add` and `scatter_add` do in PyTorch.
+    """
+    key = arrays.copied(key)
+    if type(values) in (int, float):
+        values = x.dtype.type(values)
+    places = np.broadcast_to(False, x.shape)[key]
+    return x + scatter(np.broadcast_to(values, places.shape), key, x.shape)
+
 
 # Several tensors
 

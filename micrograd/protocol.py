@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 FUNCTIONS: dict[Callable, Callable] = {}  # NumPy's function, and the operation it is for Tensors
 RENAMED: dict[Callable, dict[str, str]] = {}  # arguments that NumPy calls otherwise than we do
-OPERATORS = ("+", "-", "*", "/", "**", "@")
+OPERATORS = {  # and the methods by which a foreign object on the right takes its turn
+    "+": "__radd__", "-": "__rsub__", "*": "__rmul__",
+    "/": "__rtruediv__", "**": "__rpow__", "@": "__rmatmul__",
+}  # fmt: skip
 CONSTANT: set[Callable] = set()  # what has no slope anywhere, and is computed on the arrays
 
 ARITHMETIC = {  # what `help` says about it
@@ -65,9 +68,19 @@ def constant(op: str, x: object, operands: tuple) -> Any:
     if array and x.dtype.kind in "iub":
         dtypes = [y.dtype for y in operands if isinstance(y, Protocol) and y.dtype.kind == "f"]
         return x.astype(np.result_type(*dtypes) if dtypes else np.float64)
-    own_arithmetic = hasattr(type(x), "__radd__") and type(x).__module__ != "builtins"
-    kind = ForeignError if op in OPERATORS and own_arithmetic and not array else TypeError
-    raise kind(f"{op}: expected a Tensor, a real number or an array of them, got {describe(x)}")
+    has_turn = hasattr(type(x), OPERATORS.get(op, "")) and type(x).__module__ != "builtins"
+    kind = ForeignError if has_turn and not array else TypeError
+    cure = ": stack makes one tensor of several" if isinstance(x, (list, tuple)) else ""
+    cure = ": take its to_numpy()" if hasattr(x, "to_numpy") else cure
+    raise kind(
+        f"{op}: expected a Tensor, a real number or an array of them, got {describe(x)}{cure}"
+    )
+
+
+def has_own_ufuncs(x: object) -> bool:
+    """Whether NumPy's elementwise functions ask x, a foreign object, what they are to do."""
+    its_own = getattr(type(x), "__array_ufunc__", None) not in (None, np.ndarray.__array_ufunc__)
+    return its_own and not isinstance(x, Protocol)
 
 
 def reflected(function: Callable) -> Callable:
@@ -348,7 +361,12 @@ class Protocol:
             )
         if method == "__call__" and not options:
             if ufunc in FUNCTIONS:
-                return FUNCTIONS[ufunc](*inputs)
+                try:
+                    return FUNCTIONS[ufunc](*inputs)
+                except TypeError:
+                    if any(map(has_own_ufuncs, inputs)):
+                        return NotImplemented
+                    raise
             if ufunc in CONSTANT:
                 return ufunc(*map(data_of, inputs))
         call = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"

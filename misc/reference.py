@@ -165,13 +165,17 @@ def formatted(text: str, name: str) -> str:
 
 
 def reference() -> str:
-    """A table for every module: the public names, their signatures, and a line about each."""
+    """A table for every module: the public names, their signatures, and a line about each.
+
+    What no docstring tells stands in by-hand.md.
+    """
     parts = [
         "# Reference",
         "Every public name, with what it takes and a line about it; `help(name)` tells the rest. "
         "An `Axis` is an int, a\ntuple of ints or None, and what stands without a type is an "
         "operand: a Tensor, an array or a number.",
-        f"Written from the docstrings by `{COMMAND}`.",
+        f"Written from the docstrings by `{COMMAND}`; what stands at the end is from "
+        "`misc/by-hand.md`.",
         *table("micrograd", rows(micrograd)),
     ]
     for title, group in tensor_groups().items():
@@ -182,6 +186,7 @@ def reference() -> str:
         shown |= {id(getattr(module, name)) for name in new}
         if new:
             parts += table(module.__name__, rows(module, new))
+    parts.append((ROOT / "misc" / "by-hand.md").read_text(encoding="utf-8").rstrip())
     return "\n\n".join(parts) + "\n"
 
 

@@ -597,6 +597,21 @@ def add_indices():
         row(f"gradient of x[{key}]", lambda x, g, key=key: grad(x[key], x, g, create_graph=True),
             lambda x, g, key=key: torch_grad(torch_index(key)(x), x, g)[0],
             [((4, 3), shape)])  # fmt: skip
+    for key in (1, slice(1, 3), [0, 0, 3], ([0, 0], [1, 1]), ..., np.eye(4, 3) > 0):
+        shape = np.empty((4, 3))[key].shape
+        row(f"add_at(x, {key})", lambda x, v, key=key: x.add_at(key, v), torch_add_at(key),
+            [((4, 3), shape), ((4, 3), shape[1:]), ((4, 3), (1,) * len(shape))])  # fmt: skip
+    row("add_at(x, 1, 2.5)", lambda x: x.add_at(1, 2.5), lambda x: torch_add_at(1)(x, x.new([2.5])),
+        ones_of((4, 3), (2, 3, 2)))  # fmt: skip
+
+
+def torch_add_at(key):
+    def add(x, values):
+        values = values.expand(np.broadcast_to(0, tuple(x.shape))[key].shape)
+        places = torch.tensor(np.arange(x.numel()).reshape(tuple(x.shape))[key])
+        return x.reshape(-1).index_add(0, places.reshape(-1), values.reshape(-1)).reshape(x.shape)
+
+    return add
 
 
 # Several tensors

@@ -400,7 +400,7 @@ MISTAKES = {
         lambda: concatenate([X, X], 1.0), TypeError, "concatenate: axis is an integer",
     ),
     "jacobian of no Tensor": (
-        lambda: jacobian(lambda x: 3.0, U), TypeError, "jacobian: f is to give a Tensor, it gave 3",
+        lambda: jacobian(lambda x: 3.0, U), TypeError, "jacobian: f is to give Tensors, it gave 3",
     ),
     "hessian of no Tensor": (
         lambda: hessian(lambda x: x.data, U), TypeError, "hessian: f is to give a Tensor, it gave",
