@@ -1,16 +1,16 @@
 """Reverse-mode automatic differentiation on NumPy arrays, and a small neural-network library."""
 
-from micrograd import memory, nn, optim  # noqa: F401
+from micrograd import linalg, memory, nn, optim  # noqa: F401
 from micrograd.calculus import grad, hessian, jacobian
 from micrograd.einsum import einsum
 from micrograd.engine import Tensor, apply, no_grad, operation
+from micrograd.linalg import norm
 from micrograd.operations import (
     concatenate,
     dot,
     linear,
     maximum,
     minimum,
-    norm,
     outer,
     stack,
     where,
@@ -18,8 +18,9 @@ from micrograd.operations import (
 
 __version__ = "1.0.0"
 __all__ = [
-    "Tensor", "apply", "concatenate", "dot", "einsum", "grad", "hessian", "jacobian", "linear",
-    "maximum", "minimum", "nn", "no_grad", "norm", "operation", "optim", "outer", "stack", "where",
+    "Tensor", "apply", "concatenate", "dot", "einsum", "grad", "hessian", "jacobian", "linalg",
+    "linear", "maximum", "minimum", "nn", "no_grad", "norm", "operation", "optim", "outer", "stack",
+    "where",
 ]  # fmt: skip
 
 

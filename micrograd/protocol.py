@@ -349,11 +349,12 @@ class Protocol:
                 f"np.{ufunc.__name__}: a Tensor cannot be written into an array, its gradient "
                 "would be lost: write array = array + tensor instead of array += tensor"
             )
-        if method == "__call__" and not options:
-            if ufunc in FUNCTIONS:
-                return FUNCTIONS[ufunc](*inputs)
-            if ufunc in CONSTANT:
-                return ufunc(*map(data_of, inputs))
+        if method == "__call__" and ufunc in FUNCTIONS:
+            operation = FUNCTIONS[ufunc]
+            if options.keys() <= (operation.__kwdefaults__ or {}).keys():  # as vecdot has axis
+                return operation(*inputs, **options)
+        if method == "__call__" and ufunc in CONSTANT and not options:
+            return ufunc(*map(data_of, inputs))
         call = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
         raise undefined(call, options)
 
