@@ -30,6 +30,7 @@ from micrograd.arrays import (
 from micrograd.engine import Tensor, apply
 from micrograd.operations import astype, concatenate, function, matrix_transpose
 from micrograd.protocol import CONSTANT, data_of
+from micrograd.shapes import listed
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -94,6 +95,7 @@ def solve(a, b) -> Tensor:
 
     Raises LinAlgError if a is singular.
     """
+    a, b = listed(a), listed(b)
     if np.ndim(b) == 1:  # one vector for all matrices, as in NumPy 2
         return solve(a, np.expand_dims(b, 1))[..., 0]
     return apply(
@@ -137,6 +139,7 @@ def lstsq(a, b, rcond: float | None = None) -> tuple[Tensor, Tensor, int, Tensor
     Gives x, the sums of squares |a @ x - b|^2 (none if a has not full rank, or no more rows than
     columns), the rank, and the singular values of a. One matrix a (m, n), and b (m,) or (m, k).
     """
+    a, b = listed(a), listed(b)
     if np.ndim(b) == 1:
         x, squares, rank, s = lstsq(a, np.expand_dims(b, 1), rcond)
         return x[:, 0], squares, rank, s
@@ -166,6 +169,7 @@ def lstsq(a, b, rcond: float | None = None) -> tuple[Tensor, Tensor, int, Tensor
 @function(np.linalg.tensorsolve)
 def tensorsolve(a, b, axes: Sequence[int] | None = None) -> Tensor:
     """The x with tensordot(a, x, x.ndim) = b; axes of a are put last before."""
+    a, b = listed(a), listed(b)
     if axes is not None:
         last = axes_of("tensorsolve", tuple(axes), a.ndim)
         a = a.transpose([i for i in range(a.ndim) if i not in last] + last)
