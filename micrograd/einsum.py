@@ -182,11 +182,21 @@ def kron(a, b) -> Tensor:
 def cross(
     a, b, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
 ) -> Tensor:
-    """The vector product of vectors of length 3 along an axis of each."""
+    """The vector product along an axis of each: of vectors of length 3, or 2 in the plane.
+
+    Of two vectors in the plane the result is a number, of one it has zero for its third element.
+    """
     axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis,) * 3
     a, b = moveaxis(a, axisa, -1), moveaxis(b, axisb, -1)
-    if np.shape(a)[-1:] != (3,) or np.shape(b)[-1:] != (3,):
+    lengths = np.shape(a)[-1], np.shape(b)[-1]
+    if not {*lengths} <= {2, 3}:
         raise ValueError(f"cross: expected vectors of length 3, got {np.shape(a)}, {np.shape(b)}")
+    if lengths == (2, 2):
+        return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+    a, b = (
+        x if np.shape(x)[-1] == 3 else np.pad(x, [(0, 0)] * (np.ndim(x) - 1) + [(0, 1)])
+        for x in (a, b)
+    )
     y = roll(a, -1, -1) * roll(b, 1, -1) - roll(a, 1, -1) * roll(b, -1, -1)
     return moveaxis(y, -1, axisc)
 

@@ -478,6 +478,8 @@ def matrix_power(a, n: int) -> Tensor:
     """a (..., m, m) multiplied n times by itself; its inverse -n times, if n is negative."""
     if not isinstance(n, (int, np.integer)):
         raise TypeError(f"matrix_power: n is an integer, got {describe(n)}")
+    if np.shape(a)[-2:-1] != np.shape(a)[-1:]:
+        raise np.linalg.LinAlgError(f"matrix_power: expected square matrices, got {np.shape(a)}")
     if n < 0:
         return matrix_power(inv(a), -n)
     if n == 0:

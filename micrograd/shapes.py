@@ -313,6 +313,8 @@ def fliplr(m) -> Tensor:
 def rot90(m, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor:
     """Turned k times by 90 degrees, from the first of two axes towards the second."""
     first, second = axes_of("rot90", tuple(axes), np.ndim(m))
+    if first == second:
+        raise ValueError(f"rot90: two different axes are needed, got {axes}")
     if k % 4 == 0:
         return m[...]
     if k % 4 == 2:

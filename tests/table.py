@@ -1179,6 +1179,18 @@ def add_products():
     row("cross", np.cross, lambda a, b: torch.linalg.cross(*torch.broadcast_tensors(a, b)),
         [((3,), (3,)), ((2, 3), (2, 3)), ((2, 3), (3,)), ((3,), (2, 2, 3)), ((0, 3), (3,))]
         )  # fmt: skip
+    row(
+        "cross in the plane",
+        OPERATIONS["cross"],  # NumPy is about to drop it
+        lambda a, b: a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0],
+        [((2,), (2,)), ((3, 2), (2,))],
+    )
+    row(
+        "cross out of the plane",
+        OPERATIONS["cross"],
+        lambda a, b: torch.linalg.cross(functional.pad(a, (0, 1)), b),
+        [((4, 2), (4, 3))],
+    )
     row("cross(axis=0)", lambda a, b: np.cross(a, b, axis=0),
         lambda a, b: torch.linalg.cross(a, b, dim=0), [((3, 2), (3, 2)), ((3,), (3,))])  # fmt: skip
     row("cross(axisa=, axisb=, axisc=)", lambda a, b: np.cross(a, b, axisa=0, axisb=1, axisc=0),

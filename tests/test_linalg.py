@@ -180,6 +180,8 @@ ERRORS = [
     (raising(lambda x, y, s: np.linalg.eigh(ROTATION, "X")), ValueError, "UPLO is .* got 'X'"),
     (raising(lambda x, y, s: np.linalg.qr(x, "raw")), ValueError, "mode is .* got 'raw'"),
     (raising(lambda x, y, s: np.linalg.matrix_power(x, 1.5)), TypeError, "n is an integer"),
+    (raising(lambda x, y, s: np.linalg.matrix_power(x, 1)), ValueError, "expected square matrices"),
+    (raising(lambda x, y, s: np.rot90(x, 1, (0, -2))), ValueError, "two different axes"),
     (raising(lambda x, y, s: np.linalg.multi_dot([x])), ValueError, "two arrays or more"),
     (raising(lambda x, y, s: np.linalg.multi_dot([x, y, y])), ValueError, "expected matrices"),
     (raising(lambda x, y, s: np.linalg.pinv(x, 1e-3, rtol=1e-3)), ValueError, "rtol"),
