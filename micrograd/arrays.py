@@ -15,7 +15,9 @@ import numpy as np
 
 Axis = int | tuple[int, ...] | None
 
-ERRORS = (np.exceptions.AxisError, IndexError, ValueError, TypeError)  # of a wrong operand
+ERRORS = (  # of a wrong operand
+    np.linalg.LinAlgError, np.exceptions.AxisError, IndexError, ValueError, TypeError
+)  # fmt: skip
 KINDS = {np.ndarray, np.memmap}  # what operations compute with; other arrays have their own rules
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     F = TypeVar("F", bound=Callable)
 
-__all__ = ["concatenate", "dot", "linear", "maximum", "minimum", "norm", "outer", "stack", "where"]
+__all__ = ["concatenate", "dot", "linear", "maximum", "minimum", "outer", "stack", "where"]
 
 OPERATIONS: dict[str, Callable] = {}  # all that stand here, by name
 
@@ -287,34 +287,20 @@ def log_softmax(x, axis: Axis = None) -> Tensor:
                  lambda g, y, x: g - np.exp(y) * g.sum(axis=axis, keepdims=True))
 
 
-@function(np.linalg.norm)
-def norm(x, ord: float | None = None, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The length of a vector: Euclidean (None or 2), the sum (1) or the largest (inf) of |x|.
-
-    With `ord=None` the axis may also be None (all elements) or a tuple (the Frobenius norm), as in
-    `np.linalg.norm`. The slope of the Euclidean norm at 0 is 0.
-    """
-    if ord is not None and np.ndim(x) != 1 and not isinstance(axis, (int, np.integer)):
-        raise ValueError(f"norm: ord={ord!r} is for vectors: name one axis of shape {np.shape(x)}")
-    if getattr(x, "dtype", None) == np.float16:  # whose squares overflow above 256
-        return astype(norm(astype(x, np.float32), ord, axis, keepdims), np.float16)
-    if ord in (None, 2):
-        return apply("norm", lambda x: np.sqrt((x * x).sum(axis=axis, keepdims=keepdims)), (x,),
-                     lambda g, y, x: spread(over(g, y), x, axis, keepdims) * x)
-    if ord == 1:
-        return np.abs(x).sum(axis=axis, keepdims=keepdims)
-    if ord == np.inf:
-        return np.abs(x).max(axis=axis, keepdims=keepdims)
-    raise ValueError(f"norm: ord is None, 1, 2 or inf, got {ord!r}")
-
-
 # Shapes
 
 
 @method(newshape="shape")
-def reshape(x, *shape: int | Sequence[int]) -> Tensor:
-    """The same elements in another shape: reshape(2, -1) or reshape((2, -1))."""
+def reshape(x, *shape: int | Sequence[int], order: str = "C") -> Tensor:
+    """The same elements in another shape: reshape(2, -1) or reshape((2, -1)).
+
+    They are read and placed with the last axis, or with order="F" the first, changing fastest.
+    """
     shape = shape[0] if len(shape) == 1 else shape
+    if order not in ("C", "F"):
+        raise ValueError(f'reshape: order is "C" or "F", got {order!r}')
+    if order == "F":
+        return transpose(reshape(transpose(x), np.atleast_1d(shape)[::-1].tolist()))
     return apply("reshape", lambda x: x.reshape(shape), (x,), lambda g, y, x: g.reshape(x.shape))
 
 
@@ -339,6 +325,15 @@ def swapaxes(x, axis1: int, axis2: int) -> Tensor:
                  lambda g, y, x: g.swapaxes(axis1, axis2))
 
 
+@function(np.linalg.matrix_transpose)
+def matrix_transpose(x) -> Tensor:
+    """The last two axes exchanged: every matrix of a stack of them transposed."""
+    return np.swapaxes(x, -1, -2)
+
+
+Tensor.mT = property(matrix_transpose, doc="The tensor with its last two axes exchanged.")
+
+
 @method()
 def broadcast_to(x, *shape: int | Sequence[int]) -> Tensor:
     """The tensor repeated to a shape, by NumPy's rules."""
@@ -347,9 +342,9 @@ def broadcast_to(x, *shape: int | Sequence[int]) -> Tensor:
 
 
 @method()
-def ravel(x) -> Tensor:
-    """All elements along one axis."""
-    return x.reshape(-1)
+def ravel(x, order: str = "C") -> Tensor:
+    """All elements along one axis; in the order of `reshape`."""
+    return x.reshape(-1, order=order)
 
 
 Tensor.flatten = ravel
@@ -372,9 +367,18 @@ def expand_dims(x, axis: int | tuple[int, ...]) -> Tensor:
 def pad(
     x, pad_width: ArrayLike, mode: str = "constant", constant_values: float | Tensor = 0
 ) -> Tensor:
-    """A border of a constant, a number or a 0-d Tensor, around x; pad_width as in `np.pad`."""
+    """A border around x; pad_width as in `np.pad`.
+
+    mode is "constant", a number or a 0-d Tensor, or as in `np.pad` "edge", "reflect", "symmetric"
+    or "wrap", whose border is made of elements of x.
+    """
+    if mode in ("edge", "reflect", "symmetric", "wrap"):
+        places = np.arange(x.size).reshape(x.shape)
+        return ravel(x)[np.pad(places, pad_width, mode)]
     if mode != "constant":
-        raise ValueError(f'pad: mode is "constant", got {mode!r}')
+        raise ValueError(
+            f'pad: mode is "constant", "edge", "reflect", "symmetric" or "wrap", got {mode!r}'
+        )
     widths = np.broadcast_to(pad_width, (x.ndim, 2)).tolist()
     inside = tuple(slice(before, before + n) for (before, _), n in zip(widths, x.shape))
     return apply("pad", lambda x, c: np.pad(x, widths, constant_values=c), (x, constant_values),
@@ -452,7 +456,7 @@ def outer(a, b) -> Tensor:
     return np.ravel(a)[:, None] * np.ravel(b)
 
 
-@function()
+@method()
 def dot(a, b) -> Tensor:
     """`np.dot`: the sum of products over the last axis of a and the last but one of b."""
     if np.ndim(a) == 0 or np.ndim(b) == 0:

@@ -359,16 +359,17 @@ class Protocol:
                 f"np.{ufunc.__name__}: a Tensor cannot be written into an array, its gradient "
                 "would be lost: write array = array + tensor instead of array += tensor"
             )
-        if method == "__call__" and not options:
-            if ufunc in FUNCTIONS:
+        if method == "__call__" and ufunc in FUNCTIONS:
+            operation = FUNCTIONS[ufunc]
+            if options.keys() <= (operation.__kwdefaults__ or {}).keys():  # as vecdot has axis
                 try:
-                    return FUNCTIONS[ufunc](*inputs)
+                    return operation(*inputs, **options)
                 except TypeError:
                     if any(map(has_own_ufuncs, inputs)):
                         return NotImplemented
                     raise
-            if ufunc in CONSTANT:
-                return ufunc(*map(data_of, inputs))
+        if method == "__call__" and ufunc in CONSTANT and not options:
+            return ufunc(*map(data_of, inputs))
         call = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
         raise undefined(call, options)
 

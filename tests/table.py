@@ -5,6 +5,7 @@ operands to run it on. `check_against_pytorch` compares value, gradients and sec
 float64; `check_in_float32` compares the same row in float32 with itself in float64.
 """
 
+import itertools
 import math
 import operator
 import warnings
@@ -20,6 +21,7 @@ from torch.nn import functional
 
 import micrograd
 from micrograd import Tensor, grad
+from micrograd.operations import OPERATIONS
 from micrograd.protocol import FUNCTIONS
 
 # Mistakes, as (a call, its error, what the message says)
@@ -429,15 +431,6 @@ def add_reductions():
         add_reduction("prod", lambda x, a, k: x.prod(a, k), torch_prod, domain, least,
                       empty if domain is off_zero else ())  # fmt: skip
     add_reduction("logsumexp", lambda x, a, k: x.logsumexp(a, k), torch.logsumexp, least=1)
-    add_reduction("norm", lambda x, a, k: micrograd.norm(x, None, a, k),
-                  lambda x, d, k: torch.linalg.vector_norm(x, 2, d, k), off_zero, 1)  # fmt: skip
-    for order in (1, 2, np.inf):
-        for axis, keepdims in ((None, False), (0, True), (-1, False)):
-            row(f"norm({order}, axis={axis}, keepdims={keepdims})",
-                lambda x, o=order, a=axis, k=keepdims: micrograd.norm(x, o, a, k),
-                lambda x, o=order, a=axis, k=keepdims: torch.linalg.vector_norm(x, o, a, k),
-                ones_of((3,), (1,), *([] if axis is None else [(2, 3), (2, 3, 2, 2)])),
-                off_zero)  # fmt: skip
 
     # With axis=() nothing is summed; PyTorch would take it for all axes
     for name in ("sum", "mean", "max", "min", "logsumexp"):
@@ -769,11 +762,479 @@ def add_several():
         lambda *xs: torch.einsum("ij,jk,kl", *xs), [((2, 3), (3, 4), (4, 2))])  # fmt: skip
 
 
+# Linear algebra. The signs of eigenvectors and the like are nobody's promise: all are turned so
+# that the diagonal is positive, which it is far from 0 in the matrices below.
+
+
+def regular(rng, shape):
+    """Far from singular, with real eigenvalues and singular values that are far apart."""
+    *_, m, n = shape
+    return np.eye(m, n) * (1.5 + np.arange(n)) + 0.2 * rng.normal(size=shape)
+
+
+def positive_definite(rng, shape):
+    x = regular(rng, shape).astype(np.float32)
+    return x + x.swapaxes(-1, -2)
+
+
+def low_rank(rng, shape):
+    """Of rank 1."""
+    *batch, m, n = shape
+    return rng.integers(1, 4, (*batch, m, 1)) * rng.integers(1, 4, (*batch, 1, n))
+
+
+def turned(v, *others):
+    """The columns with a positive diagonal, and those of others by the same signs."""
+    if isinstance(v, Tensor):
+        sign = np.sign(np.linalg.diagonal(v))
+    else:
+        sign = torch.sign(torch.diagonal(v.detach(), 0, -2, -1))
+    return [x * sign[..., None, :] for x in (v, *others)]
+
+
+def joined(xs):
+    """Tensors of any shapes as one vector."""
+    return (micrograd if isinstance(xs[0], Tensor) else torch).concatenate(
+        [x.reshape(-1) for x in xs]
+    )
+
+
+def svd_parts(x, **options):
+    f = np.linalg.svd if isinstance(x, Tensor) else torch.linalg.svd
+    u, s, vh = f(x, full_matrices=False, **options)
+    return joined([*turned(u, vh.mT), s])
+
+
+def qr_parts(x, **options):
+    f = np.linalg.qr if isinstance(x, Tensor) else torch.linalg.qr
+    q, r = f(x, **options)
+    k = min(x.shape[-2:])
+    return joined(turned(q[..., :k], r[..., :k, :].mT))
+
+
+def eig_parts(name, **options):
+    def parts(x):
+        if isinstance(x, Tensor):
+            w, v = getattr(np.linalg, name)(x, **options)
+        elif name == "eigh":
+            w, v = torch.linalg.eigh(x, **options)
+        else:  # in another order than LAPACK's that NumPy has, and complex
+            w, v = (y.real for y in torch.linalg.eig(x))
+        if name == "eig":
+            order = np.argsort(getattr(w.detach().numpy(), "array", w.detach().numpy())).tolist()
+            w, v = w[order], v[:, order]
+        return joined([w, *turned(v)])
+
+    return parts
+
+
+SQUARE = ones_of((1, 1), (2, 2), (3, 3), (2, 3, 3), (2, 1, 2, 2), (0, 0), (0, 2, 2))
+TALL, BROAD = ones_of((3, 2), (4, 1), (2, 4, 3), (3, 0)), ones_of((2, 3), (1, 4), (2, 3, 4), (0, 3))
+SOLVE = [
+    ((3, 3), (3,)), ((3, 3), (3, 2)), ((1, 1), (1,)), ((2, 3, 3), (3,)), ((2, 3, 3), (3, 2)),
+    ((2, 3, 3), (2, 3, 1)), ((3, 3), (2, 3, 2)), ((2, 1, 3, 3), (4, 3, 2)), ((0, 3, 3), (3, 2)),
+    ((0, 0), (0,)), ((3, 3), (3, 0)), ((1, 2, 2), (3, 2, 2)),
+]  # fmt: skip
+
+
+def torch_solve(a, b):
+    return torch.linalg.solve(a, b[:, None])[..., 0] if b.ndim == 1 else torch.linalg.solve(a, b)
+
+
+def torch_norm(ord, axis, keepdims):
+    def f(x):
+        if axis is None and ord is None:
+            return torch.linalg.vector_norm(x, keepdim=keepdims)
+        axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+        if len(axes) == 1 or ord is None:
+            return torch.linalg.vector_norm(x, 2 if ord is None else ord, tuple(axes), keepdims)
+        return torch.linalg.matrix_norm(x, ord, tuple(axes), keepdims)
+
+    return f
+
+
+def torch_cond(x, p):
+    """torch.linalg.cond has no second derivative for the other norms."""
+    if p in (None, 2, -2):
+        return torch.linalg.cond(x, p)
+    return torch.linalg.matrix_norm(x, p) * torch.linalg.matrix_norm(torch.linalg.inv(x), p)
+
+
+def add_norms():
+    add_reduction("norm", lambda x, a, k: micrograd.norm(x, None, a, k),
+                  lambda x, d, k: torch.linalg.vector_norm(x, 2, d, k), off_zero, 1)  # fmt: skip
+    vectors = [1, 2, np.inf, -np.inf, 0, 3, 2.5, 0.5, -1, -2]
+    matrices = ["fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf]
+    for orders, axis, shapes, domain in (
+        (vectors, None, [(3,), (1,)], off_zero),
+        (vectors, 0, [(3,), (2, 3), (2, 3, 2, 2)], off_zero),
+        (vectors, -1, [(3,), (2, 3)], off_zero),
+        (matrices, None, [(3, 3), (2, 4), (1, 1)], regular),
+        (matrices, (0, 1), [(3, 3), (3, 2)], regular),
+        (matrices, (-1, 0), [(2, 3), (2, 2, 4)], off_zero),
+    ):
+        for order, keepdims in itertools.product(orders, (False, True)):
+            row(f"norm({order}, axis={axis}, keepdims={keepdims}) {domain.__name__}",
+                lambda x, o=order, a=axis, k=keepdims: np.linalg.norm(x, o, a, k),
+                torch_norm(order, axis, keepdims), ones_of(*shapes), domain)  # fmt: skip
+    for order in (3, 4, 1):
+        row(f"norm({order}) with a zero", lambda x, o=order: np.linalg.norm(x, o, -1),
+            lambda x, o=order: torch.linalg.vector_norm(x, o, -1),
+            ones_of((3,), (2, 4)), one_zero)  # fmt: skip
+    for axis in (None, 1, (0, 2)):
+        row(f"vector_norm(axis={axis})", lambda x, a=axis: np.linalg.vector_norm(x, axis=a, ord=3),
+            lambda x, a=axis: torch.linalg.vector_norm(x, 3, a), ones_of((2, 3, 2)))  # fmt: skip
+    row("matrix_norm", lambda x: np.linalg.matrix_norm(x, ord="nuc", keepdims=True),
+        lambda x: torch.linalg.matrix_norm(x, "nuc", keepdim=True), ones_of((2, 3, 2)), regular
+        )  # fmt: skip
+    for p in (None, 2, -2, "fro", "nuc", 1, -1, np.inf, -np.inf):
+        row(f"cond({p})", lambda x, p=p: np.linalg.cond(x, p),
+            lambda x, p=p: torch_cond(x, p),
+            ones_of((3, 3), (2, 3, 3), *([(3, 2)] if p in (None, 2, -2) else [])), regular
+            )  # fmt: skip
+
+
+def add_linalg():
+    la = torch.linalg
+    row("solve", np.linalg.solve, torch_solve, SOLVE, (regular, normal))
+    row("solve(array, x)", lambda x: np.linalg.solve(constants(3, 3), x),
+        lambda x: torch_solve(wide(constants(3, 3)), x), ones_of((3,), (3, 2), (2, 3, 1))
+        )  # fmt: skip
+    for name in ("inv", "det", "eigvalsh", "svdvals", "cholesky", "pinv"):
+        domain = positive_definite if name in ("eigvalsh", "cholesky") else regular
+        row(f"linalg.{name}", getattr(np.linalg, name), getattr(la, name), SQUARE, domain)
+    row("slogdet", lambda x: np.linalg.slogdet(-x).logabsdet, lambda x: la.slogdet(-x)[1],
+        SQUARE, regular)  # fmt: skip
+    row("eigvals", lambda x: np.linalg.eigvals(x).sum(-1) + (np.linalg.eigvals(x) ** 3).sum(-1),
+        lambda x: (la.eigvals(x) + la.eigvals(x) ** 3).real.sum(-1), SQUARE[:-2], regular
+        )  # fmt: skip
+    for upper in (False, True):
+        # What is not symmetric: one triangle is not read, and yet has its half of the gradient
+        row(f"cholesky(upper={upper}), not symmetric",
+            lambda x, u=upper: np.linalg.cholesky(x, upper=u),
+            lambda x, u=upper: la.cholesky(x, upper=u), ones_of((3, 3), (2, 2, 2)), regular
+            )  # fmt: skip
+    for uplo in "LUl":
+        row(f"eigh({uplo})", eig_parts("eigh", UPLO=uplo), eig_parts("eigh", UPLO=uplo.upper()),
+            SQUARE, regular)  # fmt: skip
+        row(f"eigvalsh({uplo})", lambda x, u=uplo: np.linalg.eigvalsh(x, u),
+            lambda x, u=uplo: la.eigvalsh(x, UPLO=u.upper()), SQUARE, regular)  # fmt: skip
+    row("eig", eig_parts("eig"), cases=ones_of((1, 1), (2, 2), (3, 3), (4, 4)), domain=regular)
+    row("svd", svd_parts, cases=[*SQUARE, *TALL, *BROAD], domain=regular)
+    row("U of svd(full_matrices=True)", lambda x: turned(np.linalg.svd(x).U)[0],
+        lambda x: turned(la.svd(x, full_matrices=False).U)[0],
+        ones_of((3, 3), (2, 3), (2, 2, 4)), regular)  # fmt: skip
+    row("svd(compute_uv=False)", lambda x: np.linalg.svd(x, compute_uv=False), la.svdvals,
+        [*SQUARE, *TALL, *BROAD], regular)  # fmt: skip
+    row("svd(hermitian=True)", lambda x: svd_parts(x, hermitian=True),
+        lambda x: svd_parts((x + x.mT) / 2),
+        ones_of((3, 3), (2, 3, 3)), positive_definite)  # fmt: skip
+    row("svdvals", np.linalg.svdvals, la.svdvals, [*TALL, *BROAD], regular)
+    row("qr", qr_parts, cases=[*SQUARE, *TALL, *BROAD], domain=regular)
+    row("qr(mode='r')", lambda x: turned(np.linalg.qr(x, "r").mT[..., :2, :])[0],
+        lambda x: turned(la.qr(x).R.mT[..., :2, :])[0], ones_of((3, 2), (2, 2), (2, 3, 2)), regular
+        )  # fmt: skip
+    row("qr(mode='complete')", lambda x: qr_parts(x, mode="complete"),
+        lambda x: qr_parts(x, mode="reduced"), ones_of((3, 3), (2, 3), (2, 2, 3)), regular
+        )  # fmt: skip
+    row("R of qr(mode='complete')", lambda x: np.linalg.qr(x, "complete").R ** 2,
+        lambda x: functional.pad(la.qr(x).R, (0, 0, 0, x.shape[-2] - x.shape[-1])) ** 2,
+        ones_of((3, 2), (2, 4, 2)), regular)  # fmt: skip
+    row("pinv of oblong ones", np.linalg.pinv, la.pinv, [*TALL[:-1], *BROAD[:-1]], regular)
+    row("pinv of low rank", lambda x: np.linalg.pinv(x, 1e-3), lambda x: la.pinv(x, rtol=1e-3),
+        ones_of((3, 3), (2, 3, 2), (2, 4)), low_rank)  # fmt: skip
+    row("pinv(rtol=)", lambda x: np.linalg.pinv(x, rtol=1e-3), lambda x: la.pinv(x, rtol=1e-3),
+        ones_of((3, 3), (2, 4)), low_rank)  # fmt: skip
+    row("pinv(hermitian=True)", lambda x: np.linalg.pinv(x, hermitian=True),
+        lambda x: la.pinv((x + x.mT) / 2), ones_of((3, 3), (2, 2, 2)), positive_definite
+        )  # fmt: skip
+    row("lstsq", lambda a, b: np.linalg.lstsq(a, b)[0],
+        lambda a, b: la.pinv(a) @ b, [((4, 2), (4,)), ((4, 2), (4, 3)), ((3, 3), (3,)),
+        ((2, 3), (2, 2)), ((1, 1), (1, 1))], (regular, normal))  # fmt: skip
+    row("lstsq of low rank", lambda a, b: np.linalg.lstsq(a, b, 1e-3)[0],
+        lambda a, b: la.pinv(a, rtol=1e-3) @ b, [((4, 3), (4,)), ((2, 3), (2, 2))],
+        (low_rank, normal))  # fmt: skip
+    row("lstsq, residuals", lambda a, b: np.linalg.lstsq(a, b)[1],
+        lambda a, b: ((a @ (la.pinv(a) @ b) - b) ** 2).sum(0).reshape(-1),
+        [((4, 2), (4,)), ((4, 2), (4, 3))], (regular, normal))  # fmt: skip
+    row("lstsq, singular values", lambda a, b: np.linalg.lstsq(a, b)[3] * b[0],
+        lambda a, b: la.svdvals(a) * b[0], [((4, 2), (4,))], (regular, normal))  # fmt: skip
+    for n in (-3, -1, 0, 2, 5):
+        row(f"matrix_power({n})", lambda x, n=n: np.linalg.matrix_power(x, n),
+            lambda x, n=n: la.matrix_power(x, n) if n else x * 0 + torch.eye(x.shape[-1]),
+            ones_of((1, 1), (3, 3), (2, 2, 2)), regular)  # fmt: skip
+    row("multi_dot", lambda *xs: np.linalg.multi_dot(xs), lambda *xs: la.multi_dot(xs),
+        [((2, 3), (3, 4)), ((2, 3), (3, 4), (4, 1)), ((2,), (2, 5), (5, 3), (3,)),
+         ((3, 2), (2, 2), (2, 5), (5, 3), (3,)), ((2,), (2,))])  # fmt: skip
+    row("tensorsolve", np.linalg.tensorsolve, la.tensorsolve,
+        [((6, 2, 3), (6,)), ((2, 3, 6), (2, 3))],
+        (lambda rng, s: regular(rng, (6, 6)).reshape(s), normal))  # fmt: skip
+    row("tensorsolve(axes=)", lambda a, b: np.linalg.tensorsolve(a, b, (0,)),
+        lambda a, b: la.tensorsolve(a, b, (0,)), [((6, 2, 3), (2, 3))],
+        (lambda rng, s: regular(rng, (6, 6)).reshape(s), normal))  # fmt: skip
+    row("tensorinv", lambda x: np.linalg.tensorinv(x, 1), lambda x: la.tensorinv(x, 1),
+        ones_of((6, 2, 3)), lambda rng, s: regular(rng, (6, 6)).reshape(s))  # fmt: skip
+    row("mT", lambda x: x.mT, cases=ones_of((2, 3), (2, 3, 4), (0, 2)))
+    row("np.matrix_transpose", np.matrix_transpose, lambda x: x.mT, ones_of((2, 3)))
+    row("matrix_transpose", np.linalg.matrix_transpose, lambda x: x.mT, ones_of((2, 3), (2, 3, 4)))
+    # The gradients of det, as operations of their own: third derivatives
+    row("gradient of det", lambda x, g: grad(np.linalg.det(x), x, g, create_graph=True),
+        lambda x, g: torch_grad(la.det(x), x, g)[0],
+        [((3, 3), ()), ((2, 2, 2), (2,)), ((4, 4), ())], (regular, normal))  # fmt: skip
+    row("second gradient of det",
+        lambda x, g: grad((grad(np.linalg.det(x), x, create_graph=True) ** 2).sum(), x, g.sum(),
+                          create_graph=True),
+        lambda x, g: torch_grad((torch_grad(la.det(x), x)[0] ** 2).sum(), x, g.sum())[0],
+        [((3, 3), (1,)), ((4, 4), (1,))], (regular, normal))  # fmt: skip
+
+
+# Elements moved about, and products. NumPy's own function, run on the places of the elements, is
+# the reference of the first, for PyTorch has few of them.
+
+
+def moved(f):
+    """f for PyTorch, where f only moves elements about: it takes those that NumPy's f takes."""
+
+    def theirs(*xs):
+        starts = np.cumsum([0] + [x.numel() for x in xs])
+        places = [k + np.arange(x.numel()).reshape(tuple(x.shape)) for k, x in zip(starts, xs)]
+        taken = torch.tensor(np.array(f(*places)), dtype=torch.long)
+        return torch.cat([x.reshape(-1) for x in xs])[taken]
+
+    return theirs
+
+
+def moving(name, f, *cases):
+    """A row for such a function, of one tensor or of several."""
+    several = any(isinstance(n, tuple) for case in cases for n in case)
+    row(name, f, moved(f), cases if several else ones_of(*cases))
+
+
+def add_moved():
+    unstack = getattr(np, "unstack", OPERATIONS["unstack"])  # since NumPy 2.1
+    matrices, any_shape = [(2, 3), (3, 1), (2, 3, 4), (0, 3)], [(), (3,), (2, 3), (2, 1, 3), (0, 2)]
+    two = [((2, 3), (2, 3)), ((1, 3), (2, 3)), ((3,), (3,)), ((0, 3), (2, 3))]
+    for name in ("vstack", "hstack", "dstack", "column_stack", "append"):
+        f = getattr(np, name)
+        join = (lambda *xs, f=f: f(xs)) if name != "append" else f
+        same = two[:1] + two[2:3] + ([((), ())] if name != "column_stack" else [])
+        cases = [*two, *same] if name in ("vstack", "append") else same
+        moving(name, join, *cases)
+        if name != "append":
+            moving(f"{name} of three", join, ((2, 1),) * 3, ((2,),) * 3, ((2, 2, 2),) * 3)
+            moving(f"{name} beside an array", lambda x, f=f: f([x, x, x[:0] if x.ndim > 1 else x]),
+                   (3,))  # fmt: skip
+    for axis in (0, 1, -1):
+        moving(f"append(axis={axis})", lambda *xs, a=axis: np.append(*xs, axis=a),
+               ((2, 3), (2, 3)), ((2, 3, 2), (2, 3, 2)))  # fmt: skip
+    moving("block", lambda a, b, c: np.block([[a, b], [c]]), ((2, 1), (2, 2), (1, 3)))
+    moving("block of a list", lambda a, b: np.block([a, b]), ((2,), (3,)), ((2, 2), (2, 1)))
+    for obj in (1, -1, [0, 2], slice(0, 2), [1, 1]):
+        moving(f"insert({obj})", lambda a, v, o=obj: np.insert(a, o, v), ((4,), (1,)), ((2, 2), ()))
+        moving(f"delete({obj})", lambda a, o=obj: np.delete(a, o), (4,), (2, 3))
+        for axis in (0, -1):
+            moving(f"insert({obj}, axis={axis})",
+                   lambda a, v, o=obj, x=axis: np.insert(a, o, v, axis=x),
+                   ((3, 3), (1,)), ((3, 3), ()))  # fmt: skip
+            moving(f"delete({obj}, axis={axis})", lambda a, o=obj, x=axis: np.delete(a, o, axis=x),
+                   (3, 3), (4, 2, 3))  # fmt: skip
+    for sections in (1, 2, [1], [1, 3], [], [2, 1], [-1], [0, 9]):
+        for k in (0, -1):
+            for axis in (0, 1, -1):
+                moving(f"split({sections}, {axis})[{k}]",
+                       lambda x, s=sections, a=axis, k=k: np.split(x, s, a)[k], (4, 2), (2, 4, 2)
+                       )  # fmt: skip
+            moving(f"hsplit({sections})[{k}]", lambda x, s=sections, k=k: np.hsplit(x, s)[k],
+                   (4,), (3, 4))  # fmt: skip
+            moving(f"vsplit({sections})[{k}]", lambda x, s=sections, k=k: np.vsplit(x, s)[k],
+                   (4, 2))  # fmt: skip
+            moving(f"dsplit({sections})[{k}]", lambda x, s=sections, k=k: np.dsplit(x, s)[k],
+                   (1, 2, 4))  # fmt: skip
+    for k in (0, 1, 2):
+        moving(f"array_split(3)[{k}]", lambda x, k=k: np.array_split(x, 3)[k], (4,), (5, 2), (2, 1))
+    moving("split into many", lambda x: np.concatenate(np.split(x, 50)[20:40:17]), (100,), (50, 2))
+    for axis in (0, 1, -1):
+        row(f"unstack(axis={axis})", lambda x, a=axis: unstack(x, axis=a)[1],
+            lambda x, a=axis: torch.unbind(x, a)[1], ones_of((2, 3), (2, 2, 2)))  # fmt: skip
+    for trim in ("fb", "f", "b"):
+        row(f"trim_zeros({trim})", lambda x, t=trim: np.trim_zeros(x, t),
+            lambda x, t=trim: x[:-1] if "b" in t else x * 1, ones_of((3,), (2,)), one_zero
+            )  # fmt: skip
+    for repeats in (2, 0, [3], [1, 0, 2], np.array([2, 2, 1])):
+        for axis in (0, 1, -1, None):
+            shapes = ((2, 3), (2, 3, 1)) if np.size(repeats) == 1 else ()
+            shapes += {0: ((3,), (3, 2)), 1: ((2, 3),), -1: ((3,),), None: ((3,), (1, 3))}[axis]
+            moving(f"repeat({repeats}, axis={axis})",
+                   lambda x, r=repeats, a=axis: np.repeat(x, r, axis=a), *shapes)  # fmt: skip
+    moving("repeat as a method", lambda x: x.repeat(2, -1), (2, 3), (3,))
+    for reps in (2, (2,), (2, 1), (1, 3, 2), (0, 2), ()):
+        moving(f"tile({reps})", lambda x, r=reps: np.tile(x, r), *any_shape)
+    for shape in ((2, 2), 7, (1, 2, 1), (0,)):
+        moving(f"resize({shape})", lambda x, s=shape: np.resize(x, s), (3,), (2, 3))
+    moving("broadcast_arrays", lambda a, b: np.stack(np.broadcast_arrays(a, b)),
+           ((3, 1), (2,)), ((), (2, 2)), ((2, 1, 3), (4, 1)))  # fmt: skip
+    for shift, axis in (
+        (1, None),
+        (-2, 0),
+        (5, -1),
+        ((1, 2), (0, 1)),
+        ((1, 1), (0, 0)),
+        (2, (0, 1)),
+    ):
+        moving(f"roll({shift}, axis={axis})", lambda x, s=shift, a=axis: np.roll(x, s, a),
+               (2, 3), (4, 1), (2, 3, 2), (0, 2), *[(), (4,)][: 2 * (axis is None)])  # fmt: skip
+    for source, destination in ((0, -1), (2, 0), ((0, 1), (-1, 0)), ([2, 0], [0, 1]), ((), ())):
+        moving(
+            f"moveaxis({source}, {destination})",
+            lambda x, s=source, d=destination: np.moveaxis(x, s, d),
+            (2, 3, 4),
+            (2, 3, 1, 2),
+        )
+    for axis, start in ((2, 0), (0, 3), (-1, 1), (1, -1), (1, 1)):
+        moving(f"rollaxis({axis}, {start})", lambda x, a=axis, s=start: np.rollaxis(x, a, s),
+               (2, 3, 4), (2, 3, 1, 2))  # fmt: skip
+    for name in ("flipud", "fliplr"):
+        moving(name, getattr(np, name), *matrices)
+    for k in range(-1, 5):
+        for axes in ((0, 1), (1, 0), (-1, 0)):
+            moving(f"rot90({k}, {axes})", lambda x, k=k, a=axes: np.rot90(x, k, a), *matrices)
+    for name in ("atleast_1d", "atleast_2d", "atleast_3d"):
+        moving(name, getattr(np, name), *any_shape)
+        several = getattr(np, name)
+        moving(f"{name} of two", lambda a, b, f=several: f(a, b)[1], ((2,), ()), ((), (3,)))
+    for order in "CF":
+        moving(f"ravel({order})", lambda x, o=order: x.ravel(o), *any_shape)
+        moving(f"flatten({order})", lambda x, o=order: x.flatten(order=o), *any_shape)
+        moving(f"np.ravel({order})", lambda x, o=order: np.ravel(x, order=o), *any_shape)
+        for shape in ((3, 2), -1, (2, -1), [6]):
+            moving(f"reshape({shape}, {order})", lambda x, s=shape, o=order: x.reshape(s, order=o),
+                   (6,), (2, 3), (3, 2, 1))  # fmt: skip
+            moving(f"np.reshape({shape}, {order})",
+                   lambda x, s=shape, o=order: np.reshape(x, s, order=o), (2, 3))  # fmt: skip
+    for mode in ("edge", "reflect", "symmetric", "wrap"):
+        for width in (1, (2, 1), ((0, 1), (2, 0))):
+            moving(
+                f"pad({width}, {mode})", lambda x, w=width, m=mode: np.pad(x, w, m), (3, 3), (2, 4)
+            )
+
+    for k in (-2, -1, 0, 1):
+        row(f"diag({k}) of a vector", lambda x, k=k: np.diag(x, k), lambda x, k=k: torch.diag(x, k),
+            ones_of((3,), (1,), (0,)))  # fmt: skip
+        moving(
+            f"diag({k}) of a matrix", lambda x, k=k: np.diag(x, k), (3, 3), (2, 4), (4, 2), (2, 3)
+        )
+        row(f"diagflat({k})", lambda x, k=k: np.diagflat(x, k), lambda x, k=k: torch.diagflat(x, k),
+            ones_of((), (3,), (2, 2)))  # fmt: skip
+        for axes in ((0, 1), (1, 0), (-1, -2), (-3, 2)):
+            moving(f"diagonal({k}, {axes})", lambda x, k=k, a=axes: np.diagonal(x, k, *a),
+                   (3, 4, 2), (2, 3, 4))  # fmt: skip
+            row(f"trace({k}, {axes})", lambda x, k=k, a=axes: np.trace(x, k, *a),
+                lambda x, k=k, a=axes: torch.diagonal(x, k, *a).sum(-1),
+                ones_of((3, 4, 2), (2, 3, 4)))  # fmt: skip
+        moving(f"linalg.diagonal({k})", lambda x, k=k: np.linalg.diagonal(x, offset=k), (2, 3, 4))
+        row(f"linalg.trace({k})", lambda x, k=k: np.linalg.trace(x, offset=k),
+            lambda x, k=k: torch.diagonal(x, k, -2, -1).sum(-1), ones_of((3, 3), (2, 3, 4))
+            )  # fmt: skip
+    moving("diagonal as a method", lambda x: x.diagonal(1), (3, 3))
+    row("trace as a method", lambda x: x.trace(), cases=ones_of((3, 3), (2, 4), (1, 1)))
+    mask = np.array([[True, False, True], [False, False, True]])
+    row("select", lambda a, b: np.select([mask, ~mask[0], mask], [a, b, a], 2.0),
+        lambda a, b: torch.where(torch.tensor(mask), a,
+                                 torch.where(torch.tensor(~mask[0]), b, 2.0)),
+        [((2, 3), (2, 3)), ((3,), (2, 3)), ((2, 1), ())])  # fmt: skip
+    row("select, default", lambda a, b: np.select([mask], [a], b),
+        lambda a, b: torch.where(torch.tensor(mask), a, b), [((2, 3), (2, 3)), ((), (3,))]
+        )  # fmt: skip
+
+
+TENSORDOT = [
+    (0, [((2,), (3,)), ((2, 3), (2,)), ((), (3,))]),
+    (1, [((2, 3), (3, 4)), ((3,), (3,)), ((2, 3), (3,)), ((2, 2, 3), (3, 2))]),
+    (2, [((2, 3), (2, 3)), ((4, 2, 3), (2, 3, 2)), ((0, 3), (0, 3))]),
+    (([0], [1]), [((2, 3), (4, 2)), ((2,), (3, 2))]),
+    ((1, 0), [((2, 3), (3, 4)), ((2, 3, 2), (3, 2, 2))]),
+    ((-1, -1), [((2, 3), (4, 3)), ((3,), (2, 2, 3))]),
+    (([1, 0], [0, 1]), [((2, 3), (3, 2)), ((2, 3, 4), (3, 2, 4))]),
+    (((0, 2), (2, 0)), [((2, 3, 4), (4, 5, 2))]),
+    (([], []), [((2,), (3,))]),
+]
+
+
+def torch_tensordot(axes):
+    if isinstance(axes, int):
+        return lambda a, b: torch.tensordot(a, b, axes)
+    dims = [[i] if isinstance(i, int) else list(i) for i in axes]
+    return lambda a, b: torch.tensordot(a, b, dims)
+
+
+def add_products():
+    for axes, cases in TENSORDOT:
+        row(f"tensordot({axes})", lambda a, b, x=axes: np.tensordot(a, b, x), torch_tensordot(axes),
+            cases)  # fmt: skip
+        row(f"linalg.tensordot({axes})", lambda a, b, x=axes: np.linalg.tensordot(a, b, axes=x),
+            torch_tensordot(axes), cases[:1])  # fmt: skip
+    row("inner", np.inner, cases=[((), ()), ((), (2, 3)), ((3,), (3,)), ((2, 3), (4, 3)),
+        ((2, 2, 3), (3,)), ((3,), (2, 3)), ((0,), (0,)), ((2, 0), (3, 0))],
+        theirs=lambda a, b: torch.inner(a, b))  # fmt: skip
+    row("vdot", np.vdot, lambda a, b: a.reshape(-1) @ b.reshape(-1),
+        [((3,), (3,)), ((2, 3), (3, 2)), ((), ()), ((0,), (0,))])  # fmt: skip
+    vectors = [((3,), (3,)), ((2, 3), (3,)), ((2, 3), (2, 3)), ((2, 1, 3), (4, 3)), ((0, 3), (3,))]
+    row("vecdot", lambda a, b: np.vecdot(a, b), lambda a, b: (a * b).sum(-1), vectors)
+    row("vecdot(axis=0)", lambda a, b: np.vecdot(a, b, axis=0), lambda a, b: (a * b).sum(0),
+        [((3, 2), (3, 2)), ((3, 1), (3, 2)), ((3,), (3,))])  # fmt: skip
+    row("linalg.vecdot(axis=0)", lambda a, b: np.linalg.vecdot(a, b, axis=0),
+        lambda a, b: (a * b).sum(0), [((3, 2), (3, 2))])  # fmt: skip
+    row("matvec", OPERATIONS["matvec"], lambda a, b: (a @ b[..., None])[..., 0],
+        [((2, 3), (3,)), ((4, 2, 3), (3,)), ((2, 3), (4, 3)), ((0, 3), (3,))])  # fmt: skip
+    row("vecmat", OPERATIONS["vecmat"], lambda a, b: (a[..., None, :] @ b)[..., 0, :],
+        [((2,), (2, 3)), ((4, 2), (2, 3)), ((2,), (4, 2, 3)), ((2,), (2, 0))])  # fmt: skip
+    row("kron", np.kron, torch.kron, [((2,), (3,)), ((2, 3), (3, 2)), ((), (2, 3)), ((2, 2), ()),
+        ((2,), (2, 3)), ((2, 3), (2,)), ((2, 1, 2), (1, 2)), ((0, 2), (2, 2)), ((1, 1), (1, 1))]
+        )  # fmt: skip
+    row("cross", np.cross, lambda a, b: torch.linalg.cross(*torch.broadcast_tensors(a, b)),
+        [((3,), (3,)), ((2, 3), (2, 3)), ((2, 3), (3,)), ((3,), (2, 2, 3)), ((0, 3), (3,))]
+        )  # fmt: skip
+    row(
+        "cross in the plane",
+        OPERATIONS["cross"],  # NumPy is about to drop it
+        lambda a, b: a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0],
+        [((2,), (2,)), ((3, 2), (2,))],
+    )
+    row(
+        "cross out of the plane",
+        OPERATIONS["cross"],
+        lambda a, b: torch.linalg.cross(functional.pad(a, (0, 1)), b),
+        [((4, 2), (4, 3))],
+    )
+    row("cross(axis=0)", lambda a, b: np.cross(a, b, axis=0),
+        lambda a, b: torch.linalg.cross(a, b, dim=0), [((3, 2), (3, 2)), ((3,), (3,))])  # fmt: skip
+    row("cross(axisa=, axisb=, axisc=)", lambda a, b: np.cross(a, b, axisa=0, axisb=1, axisc=0),
+        lambda a, b: torch.linalg.cross(a.mT, b).mT, [((3, 2), (2, 3))])  # fmt: skip
+    row("linalg.cross", lambda a, b: np.linalg.cross(a, b, axis=0),
+        lambda a, b: torch.linalg.cross(a, b, dim=0), [((3, 2), (3, 2))])  # fmt: skip
+    row("linalg.outer", np.linalg.outer, torch.outer, [((2,), (3,))])
+    row("linalg.matmul", np.linalg.matmul, torch.matmul, [((2, 3), (3, 2))])
+    row("t.dot", lambda a, b: a.dot(b), torch_dot, [((2, 3), (3, 2)), ((3,), (3,)), ((2, 3), ())])
+    for name, f, g in (
+        ("[0, 1], [1, 2], [0, 2]", lambda a, b: np.einsum(a, [0, 1], b, [1, 2], [0, 2]),
+         "ij,jk->ik"),
+        ("[0, 1], [1, 2]", lambda a, b: np.einsum(a, [0, 1], b, [1, 2]), "ij,jk"),
+        ("[30, 1], [1, 2]", lambda a, b: np.einsum(a, [30, 1], b, [1, 2]), "ki,ij->jk"),
+        ("[..., 0], [..., 0], [...]", lambda a, b: np.einsum(a, [..., 0], b.T, [..., 0], [...]),
+         "...i,i...->..."),
+    ):  # fmt: skip
+        row(f"einsum({name})", f, lambda a, b, g=g: torch.einsum(g, a, b), [((2, 3), (3, 2))])
+
+
 add_arithmetic()
 add_elementwise()
 add_reductions()
 add_shapes()
 add_indices()
 add_several()
+add_norms()
+add_linalg()
+add_moved()
+add_products()
 
 by_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)

@@ -6,7 +6,7 @@ import operator
 import numpy as np
 import pytest
 from recording import Recording
-from table import Row, by_row
+from table import ROWS, Row
 
 from micrograd import operation
 from micrograd.arrays import KINDS
@@ -34,7 +34,13 @@ def values_and_gradients(row, shapes, kind):
     return [t.data for t in tensors], [gradients.get(t) for t in tensors]
 
 
-@by_row
+# The shape of their results depends on the numbers
+NUMBERS = ("lstsq", "trim_zeros")
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if not row.name.startswith(NUMBERS)], ids=lambda row: row.name
+)
 @pytest.mark.usefixtures("computed_with")
 def test_a_row_on_arrays_of_another_kind_gives_the_same_to_the_bit(row):
     for shapes in row.cases:
