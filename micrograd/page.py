@@ -92,9 +92,8 @@ class Page:
         views = {path: {"up": up, **view.layout()} for path, up, view in self._views}
         data = json.dumps({**self._data, "views": views}, separators=(",", ":"))
         template = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
-        # the title comes last, for it may hold the other's mark
-        page = template.replace("{{data}}", data.replace("<", "\\u003c"))
-        return page.replace("{{title}}", escape(printable(self.title)))
+        marks = {"data": data.replace("<", "\\u003c"), "title": escape(printable(self.title))}
+        return re.sub("{{(data|title)}}", lambda mark: marks[mark[1]], template)
 
     def __repr__(self) -> str:
         return f"Page({self.title!r}, {len(self._data['back']) - 1} steps)"
