@@ -347,8 +347,8 @@ def pygraphviz():
         import pygraphviz
     except ImportError:
         raise ImportError(
-            "draw needs pygraphviz, which brings Graphviz with it: pip install '.[draw]' in a "
-            "clone of this repository, or anywhere: pip install 'pygraphviz>=2.0'"
+            "draw needs pygraphviz, which brings Graphviz with it: in a clone of this repository, "
+            "pip install '.[draw]'"
         ) from None
     return pygraphviz
 

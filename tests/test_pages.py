@@ -270,7 +270,8 @@ SCREENSHOTS = Path(__file__).parents[1] / "build" / "pages"  # to be looked at
 @pytest.fixture(scope="module")
 def browser():
     if BROWSER is None:
-        pytest.skip(f"no browser found (as root: apt-get install chromium), of {BROWSERS}")
+        names = ", ".join(BROWSERS)
+        pytest.skip(f"none of {names} is installed (as root: apt-get install chromium)")
     reason = "Playwright is not installed (pip install -e '.[browser]')"
     playwright = pytest.importorskip("playwright.sync_api", reason=reason)
     with playwright.sync_playwright() as p:
