@@ -217,6 +217,26 @@ def test_gradients_widen_the_edges():
     assert "penwidth" not in draw(out).dot.split("edge [")[1].replace("penwidth=1.5", "")
 
 
+def test_a_narrow_range_of_gradients_is_not_drawn_as_a_wide_one():
+    a, b = Tensor(1.0, label="a"), Tensor(6.0, label="b")
+    out = a * b
+    out.backward()
+    picture = Read(draw(out, gradients=True))
+    assert "1 to 6" in picture.note
+    widths = [float(re.search(r"penwidth=([\d.]+)", style)[1]) for _, _, style in picture.edges]
+    assert max(widths) == 5
+    assert min(widths) > 2.5, "a sixth of the largest is no hairline"
+
+
+def test_a_zero_gradient_has_the_thinnest_edge():
+    x, y = Tensor(1.0, label="x"), Tensor(0.0, label="y")
+    out = x * y
+    out.backward()
+    edges = Read(draw(out, gradients=True)).edges
+    widths = sorted(float(re.search(r"penwidth=([\d.]+)", style)[1]) for _, _, style in edges)
+    assert widths == [0.8, 5, 5]
+
+
 LABELS = {
     "quotes": "\"a\" 'b'",
     "markup": "<b>&amp;</b>",
@@ -419,6 +439,32 @@ def test_a_penalty_on_the_weights_stands_outside_of_the_layers():
     assert [box.split("\n")[-1] for box in boxes] == ["gives (100, 16)", "gives (100, 1)"]
 
 
+def test_constants_made_in_a_collapsed_module_are_inside_its_box():
+    model = Sequential(MaskedAttention(3, 8), BatchNorm1d(3).eval(), Dropout(0.5, rng()))
+    x = rng().normal(size=(5, 3))
+    picture = Read(draw(model(x).sum(), model, collapse=True))
+    assert picture.count() == {"module": 3, "constant": 1, "operation": 1, "output": 1}
+    assert constants(list(picture.nodes.values())) == ["(5, 3)"], "the input"
+    one = Read(draw(model(x).sum(), model, collapse=["layers.0.drop", "layers.2"]))
+    assert one.count()["module"] == 2
+    assert "mask" not in [label.split(" ")[0] for label in one.labels("constant")]
+
+
+def test_masks_are_called_so():
+    class Causal(Module):
+        def __call__(self, x):
+            hidden = np.where(np.tri(len(x)) > 0, 0, -np.inf)
+            return (x @ x.T + hidden).softmax(-1) + np.tri(len(x))
+
+    model = Sequential(Causal(), Dropout(0.5, rng()))
+    picture = Read(draw(model(Tensor(np.ones((4, 2)))).sum(), model))
+    assert constants(list(picture.nodes.values())) == [
+        "mask (4, 4)",
+        "constant (4, 4)",
+        "mask (4, 4)",
+    ]
+
+
 class Add(Module):
     def __call__(self, scores, mask):
         return scores + mask
@@ -571,6 +617,37 @@ def test_a_notebook_gets_svg_that_parses(name, capfd, monkeypatch):
     assert groups.count("cluster") == len(read.frames)
     errors = [line for line in capfd.readouterr().err.splitlines() if "Fontconfig" not in line]
     assert not errors
+
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_text_stands_in_its_place_in_any_font(name):
+    """Graphviz takes one font's widths for granted; a browser has another's."""
+    picture = PICTURES[name]()
+    for cell in re.findall("<td.*?</td>", picture.dot):  # one font, which begins at the left
+        runs = r"<b>[^<]*</b>|<font[^>]*>[^<]*</font>|[^<]*(<br/>[^<]*)*"
+        assert re.fullmatch(f'<td align="left"[^>]*>({runs})</td>', cell)
+    svg = ElementTree.fromstring(picture._repr_svg_())
+    operations = [g for g in svg.iter(f"{SVG}g") if g.find(f"{SVG}ellipse") is not None]
+    assert operations
+    for group in operations:
+        (text,) = group.findall(f"{SVG}text")
+        assert text.get("text-anchor") == "middle"
+        assert float(text.get("x")) == pytest.approx(float(group.find(f"{SVG}ellipse").get("cx")))
+
+
+def test_an_svg_says_what_is_where_the_mouse_rests_and_fits_its_page():
+    loss, model = perceptron_loss()
+    svg = ElementTree.fromstring(draw(loss, model, collapse=["layers.1"])._repr_svg_())
+    assert svg.get("style") == "max-width: 100%; height: auto"
+    titles = [title.text for title in svg.iter(f"{SVG}title")]
+    assert not [title for title in titles if re.search(r"x\d|cluster|%", title)]
+    assert {
+        "layers.0 Layer(4, act=relu)", "layers.1 Layer(4, act=relu)", "layers.0.weights", "linear",
+        "layers.0.weights to linear", "the result of relu", "a constant", "loss",
+    } <= set(titles)  # fmt: skip
 
 
 STARTS = {".svg": b"<?xml", ".png": b"\x89PNG", ".pdf": b"%PDF", ".dot": b"digraph {"}
