@@ -499,6 +499,17 @@ def test_a_narrow_window_scrolls_only_the_picture(opened):
     assert svg["width"] <= 360
 
 
+def test_a_notebook_cell_is_played_like_a_page(browser):
+    cell = browser.new_page()
+    cell.set_content(draw(neuron()).page()._repr_html_())
+    inside = cell.frame_locator("iframe")
+    inside.locator("#next").click()
+    assert inside.locator("#count").inner_text() == "1 / 3"
+    inside.locator("#picture").press("ArrowRight")
+    assert inside.locator(".turn").text_content() == "+"
+    cell.close()
+
+
 def test_the_picture_does_not_jump_from_step_to_step(opened):
     page = opened(draw(*moons()))
     places = set()
