@@ -344,6 +344,8 @@ def test_every_number_of_every_step_is_the_engines(name, opened):
         output = GRAPHS[name]()
         states, picture = walked(output), draw(output)
     page, nodes = opened(picture), Graph(output).nodes
+    results = {id(n.value): n.value for n in nodes.values() if n.kind == "operation"}
+    order = sorted(results.values(), key=lambda x: x.recorded.age)
     for step, grads in enumerate(states):
         assert page.inner_text("#count") == f"{step} / {len(states) - 1}"
         seen = page.evaluate(SEEN)
@@ -359,8 +361,28 @@ def test_every_number_of_every_step_is_the_engines(name, opened):
             else:
                 assert not box["texts"].get("grad"), what
                 assert "grad" not in box["tables"], what
+        if step:
+            assert_said(page.inner_text("#say"), order[step - 1], grads)
         if step < len(states) - 1:
             page.keyboard.press("ArrowRight")
+
+
+def assert_said(say, node, grads):
+    """The numbers of a sentence: the gradient of the result, and what each operand has by now."""
+    given = [x for x in node.operands if isinstance(x, Tensor) and x.requires_grad]
+    said = re.findall(r" gets .*?(?=; |\.$)", say)
+    assert len(said) == len(given), say
+    has = {id(x): text for x, text in zip(given, said)}  # the last, where it stands twice
+    told = [(node, re.search(r"g = (.*?); ", say)[1]), *((x, has[id(x)]) for x in given)]
+    for x, text in told:
+        text = re.sub(r" \(summed.*\)", "", text)
+        g = grads[id(x)].astype(float)
+        if "norm" in text:
+            expected, text = [np.sqrt((g * g).sum())], text.rpartition("norm ")[2]
+        else:
+            expected, text = g.flat, re.split(r": | gets |^", text)[-1].strip("[]")
+        numbers = [str(float(n)) for n in text.split()]
+        assert numbers == [str(float(f"{v + 0:.4g}")) for v in expected], say
 
 
 def test_what_is_lit_and_said(opened):
