@@ -71,10 +71,10 @@ class Picture:
         return f"Picture({len(self.dot.splitlines())} lines of DOT)"
 
     def page(self) -> Page:
-        """The page on which one steps through `backward()`; a notebook shows it by itself.
+        """The page that steps through `backward()`; a notebook shows it by itself.
 
         Raises:
-            Exception: what a derivative of the graph raised, if the way back cannot be gone.
+            Exception: what `backward()` would raise, because a derivative does.
         """
         if isinstance(self._page, Exception):
             raise self._page
@@ -137,10 +137,10 @@ def draw(
     module that holds it. A constant stands where it was made: a dropout's mask inside the dropout,
     an argument of a module outside of it.
 
-    `draw(y).save("graph.html")` writes a page, one file that needs no network, on which one steps
-    through `backward()`, and through the way there, operation after operation: what each computes,
-    with its numbers and the line of its derivative, where the gradients arrive and are added.
-    `draw(y).page()` shows it in a notebook. `draw(y, upto=k)` is one of its states, for print.
+    `draw(y).save("graph.html")` writes a page, one file that needs nothing but a browser. It steps
+    through `backward()`, and through the forward pass, operation after operation: what each does,
+    with its numbers and its derivative's line of source, and where gradients arrive and are added.
+    In a notebook, `draw(y).page()` shows it. `draw(y, upto=k)` is one of its states, for print.
 
     Args:
         tensor: the output of the graph.
@@ -185,16 +185,16 @@ def draw(
     except Exception as e:  # a faulty derivative is drawn too, and is the more worth looking at
         if upto is not None:
             raise
-        error = e
+        error = e.with_traceback(None)  # which would keep the graph
     turn = ""  # the key of the operation whose turn it was
     if upto is None:
         grads = {i: x.grad for i, x in _tensors(graph).items() if x.has_grad}
     else:
-        if not (isinstance(upto, int) and 0 <= upto <= len(turns)):
+        if type(upto) is not int or not 0 <= upto <= len(turns):
             raise ValueError(f"draw: upto is from 0 to {len(turns)}, got {upto!r}")
         grads = _grads_after(turns[:upto], tensor)
         last = f": {turns[upto - 1].node.op}" if upto else ""
-        notes.append(f"after step {upto} of {len(turns)} of the way back{last}")
+        notes.append(f"after step {upto} of {len(turns)} of backward(){last}")
         turn = f"{graph.keys[id(turns[upto - 1].node)]}_op" if upto else ""
     widths = {}
     if gradients:

@@ -1,6 +1,6 @@
-"""A page that plays the way there and the way back over a graph, step by step, in any browser.
+"""A page that plays the forward and the backward pass over a graph, step by step, in any browser.
 
-All numbers on it are the engine's, worked out here; page.html shows them.
+All numbers on it are the engine's, worked out here; page.html only shows them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _RULES = {
     "+": "g to both as it is",
     "-": "g to the first, -g to the second",
     "*": "g times the other operand",
-    "/": "g over the divisor, to which goes -g times the quotient over it",
+    "/": "g / b to the numerator, -g y / b to the divisor b, where y is the result",
     "**": "g times the slope of the power",
     "@": "g times the other matrix, transposed",
     "linear": "as from a matrix product, and to the bias g as it is",
@@ -77,13 +77,16 @@ class Page:
     ):
         output = next(reversed(graph.nodes.values()))
         name = graph.name(output)
-        self.title = f"backward() of {name}" if name else "backward(), step by step"
+        self.title = f"backward() of {_short(name)}" if name else "backward(), step by step"
         views = _views(graph, collapsed, limit)
         shown = {key for _, _, places in views for key, place in places.items() if key == place}
         story = _Story(graph, {*shown, *_inside_modules(views)}, large=len(shown) > 80)
-        steps = story.way_back(turns), story.way_there(turns)
-        self._data = {"boxes": story.boxes, "back": steps[0], "there": steps[1],
-                      "sources": list(story.sources)}  # fmt: skip
+        self._data = {
+            "boxes": story.boxes,
+            "backward": story.backward(turns),
+            "forward": story.forward(turns),
+            "sources": list(story.sources),
+        }
         sizes = {key: _size(box, story.widest.get(key, "")) for key, box in story.boxes.items()}
         self._views = [(path, up, _View(graph, p, sizes, direction)) for path, up, p in views]
 
@@ -92,15 +95,15 @@ class Page:
         views = {path: {"up": up, **view.layout()} for path, up, view in self._views}
         data = json.dumps({**self._data, "views": views}, separators=(",", ":"))
         template = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
-        marks = {"data": data.replace("<", "\\u003c"), "title": escape(printable(self.title))}
+        marks = {"data": data.replace("<", "\\u003c"), "title": escape(self.title)}
         return re.sub("{{(data|title)}}", lambda mark: marks[mark[1]], template)
 
     def __repr__(self) -> str:
-        return f"Page({self.title!r}, {len(self._data['back']) - 1} steps)"
+        return f"Page({self.title!r}, {len(self._data['backward']) - 1} steps)"
 
     def _repr_html_(self) -> str:
         return (
-            f'<iframe title="{escape(printable(self.title))}" srcdoc="{escape(self.html())}" '
+            f'<iframe title="{escape(self.title)}" srcdoc="{escape(self.html())}" '
             'style="width: 100%; height: 640px; border: 1px solid #ccc"></iframe>'
         )
 
@@ -266,14 +269,14 @@ class _Story:
             return {**box, "bare": True, "name": "", "shape": "", "data": _brief(data)}
         return {
             **box,
-            "name": printable(self.graph.name(node)).replace("\n", " "),
+            "name": _short(self.graph.name(node)),
             "shape": str(data.shape) if data.ndim else "",
             "data": self._value(data),
             "grad": isinstance(x, Tensor) and x.requires_grad,
         }  # fmt: skip
 
     def _called(self, key: str) -> str:
-        return printable(self.graph.described(self.graph.nodes[key])).replace("\n", " ")
+        return _short(self.graph.described(self.graph.nodes[key]))
 
     def _value(self, array: np.ndarray) -> str | dict:
         """Numbers as text where they are few, else the cells of a heat map."""
@@ -306,7 +309,7 @@ class _Story:
         text = source_of(function)
         return self.sources.setdefault(text, len(self.sources)) if text else None
 
-    def way_there(self, turns: list[Turn]) -> list[dict]:
+    def forward(self, turns: list[Turn]) -> list[dict]:
         """The steps of the forward pass: what there is at first, and each operation's result."""
         kinds = [box["kind"] for box in self.boxes.values()]
         counts = [
@@ -314,7 +317,7 @@ class _Story:
             else f"{kinds.count(kind)} {'leaves' if kind == 'leaf' else 'constants'}"
             for kind in ("leaf", "constant") if kind in kinds
         ]  # fmt: skip
-        steps = [{"say": f"Given are {' and '.join(counts) or 'no numbers'}."}]
+        steps = [{"say": f"The graph starts from {' and '.join(counts) or 'one tensor'}."}]
         for turn in reversed(turns):
             key = self.graph.keys[id(turn.node)]
             operands = self._operands(key)
@@ -341,7 +344,7 @@ class _Story:
         value = _brief(array)
         return name if name == value else f"{name} = {value}"
 
-    def way_back(self, turns: list[Turn]) -> list[dict]:
+    def backward(self, turns: list[Turn]) -> list[dict]:
         """The steps of `backward()`: the one that it starts with, and each operation's turn."""
         key = next(reversed(self.graph.nodes))
         output = self.graph.nodes[key].value
@@ -372,7 +375,7 @@ class _Story:
                 to.append([k, amount if np.size(gift.gradient) == 1 else ""])
                 text = self._source(turn.node.recorded.derivatives[gift.place])
                 source.append([self._called(k), text])
-            rule = f"{_RULES[name]}; " if name in _RULES else ""
+            rule = self._rule(turn)
             steps.append({
                 "op": f"{key}_op", "out": key, "name": name, "to": to, "show": show,
                 "say": f"{rule}g = {_brief(turn.gradient)}; {'; '.join(told)}.",
@@ -380,11 +383,23 @@ class _Story:
             })  # fmt: skip
         return steps
 
+    def _rule(self, turn: Turn) -> str:
+        """What a derivative of this library says in words; a user's may have the same name."""
+        name, derivative = turn.node.op, inspect.unwrap(turn.node.recorded.derivatives[0])
+        ours = getattr(derivative, "__module__", "").startswith("micrograd.")
+        return f"{_RULES[name]}; " if ours and name in _RULES else ""
+
     def _grad(self, key: str, gradient: np.ndarray) -> str | dict:
         value = self._value(gradient)
         if isinstance(value, str):
             self.widest[key] = max(self.widest.get(key, ""), value, key=len)
         return value
+
+
+def _short(name: str) -> str:
+    """A name on one line that fits into a box."""
+    name = printable(name[:60]).replace("\n", " ")
+    return f"{name[:59]}\u2026" if len(name) == 60 else name
 
 
 def _digits(number: float) -> float | int | str:

@@ -186,6 +186,8 @@ class Protocol:
         Raises:
             AttributeError: no operation was recorded.
         """
+        if not self._operands:
+            raise AttributeError("recorded: no operation was recorded for this tensor")
         return Recorded(self._age, self._forward, self._values, self._derivatives)
 
     @property

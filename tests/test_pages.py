@@ -122,13 +122,13 @@ def test_the_turns_are_those_of_backward_to_the_bit(name):
 def test_upto_is_the_state_after_so_many_steps():
     assert [len(re.findall(">grad<", draw(neuron(), upto=k).dot)) for k in range(4)] == [1, 2, 4, 5]
     dot = draw(neuron(), upto=2).dot
-    assert "after step 2 of 3 of the way back: +" in dot
+    assert "after step 2 of 3 of backward(): +" in dot
     a = next(line for line in dot.splitlines() if "<b>a</b>" in line)
     assert re.findall(r">(-?[\d.]+)<", a) == ["0.5", "0.42"], "not yet what * gives"
     assert dot.count('penwidth=3.5 color="#d55e00"') == 1 + 3, "the operation and its edges"
 
 
-@pytest.mark.parametrize("upto", [-1, 4, 1.0, "1"])
+@pytest.mark.parametrize("upto", [-1, 4, 1.0, "1", True])
 def test_upto_beyond_the_steps_is_refused(upto):
     with pytest.raises(ValueError, match="upto is from 0 to 3, got"):
         draw(neuron(), upto=upto)
@@ -143,20 +143,20 @@ def data_on(page):
 
 def test_the_sentences_of_a_neuron():
     data = data_on(draw(neuron()).page())
-    assert [step["say"] for step in data["back"]] == [
+    assert [step["say"] for step in data["backward"]] == [
         "The gradient of y with respect to itself is 1.",
         "g times 1 - y², where y is the result; g = 1; q gets 0.42.",
         "g to both as it is; g = 0.42; p gets 0.42; a gets 0.42.",
         "g times the other operand; g = 0.42; a gets -1.26, which is added to 0.42: -0.8399; "
         "b gets 0.21.",
     ]
-    assert [step["say"] for step in data["there"]] == [
-        "Given are 2 leaves.",
+    assert [step["say"] for step in data["forward"]] == [
+        "The graph starts from 2 leaves.",
         "a = 0.5 and b = -3 give p: -1.5.",
         "p = -1.5 and a = 0.5 give q: -1.",
         "q = -1 gives y: -0.7616.",
     ]
-    lines = [[data["sources"][i] for _, i in step.get("source", ())] for step in data["back"]]
+    lines = [[data["sources"][i] for _, i in step.get("source", ())] for step in data["backward"]]
     assert lines == [
         [],
         ["lambda g, y, x: g * (1 - y * y)"],
@@ -241,12 +241,24 @@ def test_sources_of_what_is_not_written_on_a_line():
     assert source_of(y.recorded.derivatives[0]) == "lambda g, y, x: g * y"
 
 
+def test_an_operation_of_a_user_is_not_explained_by_the_name_of_another():
+    third = operation("exp", np.exp, lambda g, y, x: g * y / 3)
+    (_, step) = data_on(draw(third(labelled(0.0, "x"))).page())["backward"]
+    assert step["say"] == "g = 1; x gets 0.3333."
+
+
+def test_a_long_label_is_cut():
+    y = labelled(1.0, "x" * 20_000) * 2
+    page = draw(labelled(1.0, "a" * 59) * y, limit=4).page()
+    assert max(width for _, _, width, _ in data_on(page)["views"][""]["nodes"].values()) < 600
+
+
 def test_a_long_chain_has_the_steps_that_are_drawn():
     y = Tensor(1.0)
     for _ in range(2000):
         y = y.sin()
     data = data_on(draw(y, limit=10).page())
-    assert len(data["back"]) == 1 + 5
+    assert len(data["backward"]) == 1 + 5
     assert set(data["views"][""]["nodes"]) >= {"rest"}
 
 
@@ -417,9 +429,9 @@ def test_a_tensor_used_twice_by_one_operation_gets_both_gradients(opened):
     assert page.locator(".amount").all_text_contents() == ["3", "3"]
 
 
-def test_the_way_there(opened):
+def test_the_forward_pass(opened):
     page = opened(draw(neuron()))
-    page.check("[value=there]")
+    page.check("[value=forward]")
 
     def made():
         return page.evaluate("""() => [...document.querySelectorAll(".value.data")].map(
@@ -432,8 +444,8 @@ def test_the_way_there(opened):
     page.keyboard.press("End")
     assert len(made()) == 5
     assert page.locator(".value.grad").all_text_contents() == [""] * 5
-    page.check("[value=back]")
-    assert page.inner_text("#count") == "0 / 3", "each way keeps its place"
+    page.check("[value=backward]")
+    assert page.inner_text("#count") == "0 / 3", "each pass keeps its place"
 
 
 def test_it_is_played_by_keyboard_slider_and_by_itself(opened):
@@ -474,7 +486,9 @@ def test_what_a_screen_reader_is_told(opened):
     assert any(re.fullmatch(r"b, leaf: data an array of norm \S+, gradient an array of norm \S+",
                             label) for label in labels)  # fmt: skip
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.name") == "pass", "the first is the choice of way"
+    assert page.evaluate("document.activeElement.name") == "pass", (
+        "the first is the choice of a pass"
+    )
 
 
 def test_the_cells_of_a_heat_map_tell_their_values(opened):
