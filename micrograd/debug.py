@@ -9,7 +9,6 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -211,7 +210,6 @@ def _record(op: str, forward: Callable, operands: tuple, derivatives: tuple) -> 
         return result
 
     def watched(place: int, derivative: Callable) -> Callable:
-        @wraps(derivative)  # whose source a page shows
         def judged(g, y, *used):
             if not _inside.depth:
                 return derivative(g, y, *used)
@@ -232,6 +230,7 @@ def _record(op: str, forward: Callable, operands: tuple, derivatives: tuple) -> 
                 )
             return d
 
+        judged.__wrapped__ = derivative  # a page shows its source
         return judged
 
     derivatives = tuple([watched(place, d) for place, d in enumerate(derivatives)])
