@@ -230,6 +230,7 @@ def _record(op: str, forward: Callable, operands: tuple, derivatives: tuple) -> 
                 )
             return d
 
+        judged.__wrapped__ = derivative  # a page shows its source
         return judged
 
     derivatives = tuple([watched(place, d) for place, d in enumerate(derivatives)])

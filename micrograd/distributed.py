@@ -200,7 +200,7 @@ def _world() -> MPI.Intracomm | None:
             return None
         raise ImportError(
             f"{launched} processes were launched, but mpi4py is missing or finds no MPI library "
-            f"({error}): pip install 'micrograd-tensor[mpi]'"
+            f"({error}): in a clone of this repository, pip install '.[mpi]'"
         ) from None
     comm = MPI.COMM_WORLD
     if comm.size == 1 < launched:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import takewhile
 from opcode import opmap
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -117,6 +117,15 @@ def first_gradient(what: str, output: Protocol, gradient: object) -> Any:
     return given if given is gradient else given.astype(output.dtype, copy=False)
 
 
+class Recorded(NamedTuple):
+    """What an operation leaves for the way back."""
+
+    age: int  # the younger, the smaller: the way back takes the smallest first
+    forward: Callable  # the function of the operands' arrays
+    saved: tuple[Any, ...]  # these arrays, and what else the operation kept
+    derivatives: tuple[Callable, ...]  # for each operand a function (g, y, *saved)
+
+
 class Protocol:
     """What a Tensor is besides a node of the graph."""
 
@@ -179,6 +188,17 @@ class Protocol:
     def is_leaf(self) -> bool:
         """Whether no operation stands behind it through which a gradient could go on."""
         return not self._operands
+
+    @property
+    def recorded(self) -> Recorded:
+        """What its operation left for the way back, for instruments that follow it; see `Recorded`.
+
+        Raises:
+            AttributeError: no operation was recorded.
+        """
+        if not self._operands:
+            raise AttributeError("recorded: no operation was recorded for this tensor")
+        return Recorded(self._age, self._forward, self._values, self._derivatives)
 
     @property
     def owner(self) -> object:

@@ -1,6 +1,6 @@
 """How long hypothesis searches, and a process in which the MNIST demo trains beside the tests.
 
-The demo takes a minute, and is judged last.
+The demo takes a minute, and is judged last. And what is said at the end of tests left out.
 """
 
 import os
@@ -48,3 +48,16 @@ def pytest_unconfigure(config):
         process.kill()
         process.wait()
         folder.cleanup()
+
+
+def pytest_terminal_summary(terminalreporter):
+    left_out = [
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", ())
+        if "test_pages.py" in report.nodeid
+    ]
+    for reason in dict.fromkeys(left_out):
+        terminalreporter.write_line(
+            f"{left_out.count(reason)} tests of pages in a browser were left out: {reason}",
+            yellow=True,
+        )

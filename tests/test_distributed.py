@@ -34,7 +34,7 @@ MPIEXEC = shutil.which("mpiexec", path=os.path.dirname(sys.executable))
 
 def launch(ranks, program, *arguments, timeout=60, **environment):
     """Run Python on this many ranks; on 0 ranks: without mpiexec."""
-    assert MPIEXEC, "no mpiexec beside this Python: pip install 'micrograd-tensor[mpi]'"
+    assert MPIEXEC, "no mpiexec beside this Python: pip install '.[mpi]'"
     command = [MPIEXEC, "-n", str(ranks)] if ranks else []
     return subprocess.run(
         [*command, sys.executable, str(program), *map(str, arguments)],
@@ -101,8 +101,8 @@ def test_a_single_process_is_left_alone(installed):
 @pytest.mark.parametrize(
     ("installed", "variable", "message"),
     [
-        ("without mpi4py", "PMI_SIZE", "pip install 'micrograd-tensor[mpi]'"),
-        ("without mpi4py", "OMPI_COMM_WORLD_SIZE", "pip install 'micrograd-tensor[mpi]'"),
+        ("without mpi4py", "PMI_SIZE", "pip install '.[mpi]'"),
+        ("without mpi4py", "OMPI_COMM_WORLD_SIZE", "pip install '.[mpi]'"),
         ("with mpi4py", "OMPI_COMM_WORLD_SIZE", "this mpiexec belongs to another MPI"),
     ],
 )
