@@ -116,7 +116,7 @@ class _Convolution(Module):
         """
         name, (channels, _, window) = type(self).__name__, self._parts()
         x = floating(name, x, self.weight)
-        _check_images(name, x, channels, ("height", "width")[-self._axes :])
+        _check_images(name, x, channels, ("height", "width") if self._axes == 2 else ("length",))
         size, weight = x.shape[2:], self.weight
         if self._axes == 2:
             return _convolve(x, weight, self.bias, _windows_on(name, size, window, self))
@@ -292,7 +292,7 @@ class Upsample(Module):
     Args:
         size: (height, width) of the result, or an int for both; or else
         scale_factor: how many times as large it is, a number or a pair of them; rounded down.
-        mode: "nearest" repeats pixels, also of (n, channels, width); "bilinear" takes the mean of
+        mode: "nearest" repeats pixels, also of (n, channels, length); "bilinear" takes the mean of
             the four around a point, weighted by how near they are.
         align_corners: for "bilinear", whether the middles of the corner pixels keep their places,
             and not the corners of the image.
@@ -355,12 +355,13 @@ class Upsample(Module):
         return [door.nn.Upsample(self.size, self.scale_factor, self.mode, self.align_corners)]
 
     def __repr__(self) -> str:
-        given = (
-            f"size={self.size}"
+        name, given = (
+            ("size", self.size)
             if self.scale_factor is None
-            else f"scale_factor={self.scale_factor}"
+            else ("scale_factor", self.scale_factor)
         )
-        return f"Upsample({given}, mode={self.mode!r})"
+        corners = "" if self.align_corners is None else f", align_corners={self.align_corners}"
+        return f"Upsample({name}={given}, mode={self.mode!r}{corners})"
 
 
 def _take(x, places: np.ndarray, axis: int) -> Tensor:
@@ -493,7 +494,7 @@ def _shifted(x, at: _Windows) -> list:
 
 
 def _by_row(weight, groups: int, steps: int):
-    """Weights (o, c, kh, kw) as matrices for each row of a window, (kh, groups, o, kw c), or one."""
+    """Weights (o, c, kh, kw) as matrices (groups, o / groups, kw c) for each row, or as one."""
     o, c, kh, kw = weight.shape
     weight = weight.reshape(groups, o // groups, c, steps, kh // steps, kw)
     weight = weight.transpose(3, 0, 1, 4, 5, 2)

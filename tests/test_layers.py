@@ -91,6 +91,37 @@ LAYERS = [
     ("Conv2d(3, 2, 1)", (2, 3, 4, 4)),
     ("Conv2d(1, 2, 4)", (3, 1, 4, 4)),
     ("Conv2d(2, 3, 3)", (0, 2, 5, 6)),
+    ("Conv2d(6, 4, 3, padding=1)", (2, 6, 4, 5)),  # of so many channels row by row
+    ("Conv2d(6, 4, 3, stride=2, padding=1)", (3, 6, 7, 6)),
+    ("Conv2d(6, 2, (3, 4), stride=(2, 3), padding=(0, 2), dilation=(2, 1))", (2, 6, 8, 5)),
+    ("Conv2d(2, 3, 3, dilation=2)", (2, 2, 7, 6)),
+    ("Conv2d(2, 3, 2, dilation=(1, 3), padding=(0, 1), stride=2)", (1, 2, 5, 6)),
+    ("Conv2d(4, 6, 3, groups=2)", (2, 4, 5, 4)),
+    ("Conv2d(3, 6, 2, groups=3, bias=False)", (2, 3, 3, 4)),
+    ("Conv2d(12, 4, 3, groups=2, padding=1)", (2, 12, 4, 3)),
+    ("Conv2d(3, 3, (2, 3), (1, 2), 1, (2, 1), 3, False)", (2, 3, 4, 5)),
+    ("Conv1d(2, 3, 3)", (2, 2, 7)),
+    ("Conv1d(2, 3, 3, stride=2, padding=2, bias=False)", (2, 2, 6)),
+    ("Conv1d(4, 6, 2, dilation=3, groups=2)", (3, 4, 8)),
+    ("Conv1d(4, 2, (5,), 2, 1, 1, 2, False)", (1, 4, 9)),
+    ("Conv1d(2, 3, 1)", (0, 2, 4)),
+    ("ConvTranspose2d(2, 3, 3)", (2, 2, 4, 3)),
+    ("ConvTranspose2d(2, 3, 2, stride=2)", (2, 2, 3, 4)),
+    ("ConvTranspose2d(2, 3, 3, stride=2, padding=1, output_padding=1)", (2, 2, 3, 4)),
+    ("ConvTranspose2d(4, 6, (3, 2), stride=(3, 1), padding=(0, 1), groups=2, bias=False)",
+     (2, 4, 2, 4)),
+    ("ConvTranspose2d(2, 1, 3, dilation=(2, 3), output_padding=(1, 2))", (1, 2, 3, 2)),
+    ("ConvTranspose2d(6, 2, 3, 2, (1, 0), (1, 0), 2, True, (1, 2))", (2, 6, 3, 4)),
+    ("ConvTranspose2d(2, 3, 2)", (0, 2, 3, 3)),
+    *((f"Upsample({options})", (2, 3, 4, 5))
+      for options in ("scale_factor=2", "scale_factor=(1.5, 3)", "size=7", "size=(3, 9)",
+                      "scale_factor=0.5", "4, None, 'nearest'")),
+    *((f"Upsample({options}, mode='bilinear'{corners})", (2, 2, 4, 5))
+      for options in ("scale_factor=2", "scale_factor=(1.5, 3)", "size=7", "size=(3, 9)", "size=1",
+                      "scale_factor=0.7")
+      for corners in ("", ", align_corners=False", ", align_corners=True")),
+    ("Upsample(scale_factor=2)", (2, 3, 5)),
+    ("Upsample(size=3)", (0, 2, 2, 2)),
     *((f"MaxPool2d({options})", (2, 3, 7, 8, kind))
       for options in ("2", "3, stride=2", "3, stride=1", "2, stride=3", "(3, 2)", "3, padding=1",
                       "(3, 2), stride=(1, 2), padding=(1, 0)")
@@ -359,6 +390,14 @@ def test_initial_weights_of_a_convolution(init):
 
 REPRS = {
     "Conv2d(1, 2, 3)": "Conv2d(1, 2, (3, 3), stride=(1, 1), padding=(0, 0))",
+    "Conv2d(4, 2, 3, dilation=2, groups=2)":
+        "Conv2d(4, 2, (3, 3), stride=(1, 1), padding=(0, 0), dilation=(2, 2), groups=2)",
+    "Conv1d(1, 2, 3)": "Conv1d(1, 2, (3,), stride=(1,), padding=(0,))",
+    "ConvTranspose2d(1, 2, 3, 2, output_padding=1)":
+        "ConvTranspose2d(1, 2, (3, 3), stride=(2, 2), padding=(0, 0), output_padding=(1, 1))",
+    "Upsample(scale_factor=2)": "Upsample(scale_factor=2, mode='nearest')",
+    "Upsample(size=(3, 4), mode='bilinear', align_corners=True)":
+        "Upsample(size=(3, 4), mode='bilinear', align_corners=True)",
     "MaxPool2d(2)": "MaxPool2d((2, 2), stride=(2, 2), padding=(0, 0))",
     "AvgPool2d(3, stride=2, padding=1)": "AvgPool2d((3, 3), stride=(2, 2), padding=(1, 1))",
     "Embedding(27, 10)": "Embedding(27, 10)",
@@ -385,6 +424,37 @@ ERRORS = {
         lambda: nn.Conv2d(2, 3, 3)(of(1, 3, 5, 5)), ValueError, "Conv2d", "2", "(1, 3, 5, 5)"),
     "Conv2d of a small image": (
         lambda: nn.Conv2d(2, 3, 3)(of(1, 2, 2, 5)), ValueError, "Conv2d", "(3, 3)", "(2, 5)"),
+    "Conv2d of a dilated window": (
+        lambda: nn.Conv2d(2, 3, 3, dilation=2)(of(1, 2, 6, 4)), ValueError, "(5, 5)", "(6, 4)"),
+    "Conv2d groups": (
+        lambda: nn.Conv2d(4, 6, 3, groups=4), ValueError, "Conv2d", "groups", "4", "6"),
+    "Conv2d of wrong channels in groups": (
+        lambda: nn.Conv2d(4, 6, 3, groups=2)(of(1, 2, 5, 5)), ValueError, "4", "(1, 2, 5, 5)"),
+    "Conv1d of an image": (
+        lambda: nn.Conv1d(2, 3, 3)(of(1, 2, 5, 5)), ValueError, "Conv1d", "(n, 2, length)",
+        "(1, 2, 5, 5)"),
+    "Conv1d of a pair": (
+        lambda: nn.Conv1d(2, 3, (3, 3)), ValueError, "Conv1d: kernel_size", "(3, 3)"),
+    "Conv1d of too short a line": (
+        lambda: nn.Conv1d(2, 3, 3)(of(1, 2, 2)), ValueError, "Conv1d", "3", "2"),
+    "ConvTranspose2d output_padding": (
+        lambda: nn.ConvTranspose2d(2, 3, 3, 2, output_padding=2), ValueError, "output_padding",
+        "(2, 2)"),
+    "ConvTranspose2d of nothing left": (
+        lambda: nn.ConvTranspose2d(2, 3, 2, padding=1)(of(1, 2, 1, 1)), ValueError,
+        "ConvTranspose2d", "(1, 2, 1, 1)"),
+    "Upsample mode": (
+        lambda: nn.Upsample(2, mode="bicubic"), ValueError, "Upsample", "bicubic", "bilinear"),
+    "Upsample of both": (lambda: nn.Upsample(2, 2), ValueError, "Upsample", "size", "scale_factor"),
+    "Upsample of neither": (lambda: nn.Upsample(), ValueError, "size", "scale_factor"),
+    "Upsample align_corners": (
+        lambda: nn.Upsample(2, align_corners=True), ValueError, "align_corners", "bilinear"),
+    "Upsample of a line": (
+        lambda: nn.Upsample(2, mode="bilinear")(of(1, 2, 3)), ValueError, "Upsample", "(1, 2, 3)"),
+    "Upsample of a wrong size": (
+        lambda: nn.Upsample((2, 3, 4))(of(1, 2, 3, 3)), ValueError, "size", "(2, 3, 4)"),
+    "Upsample to nothing": (
+        lambda: nn.Upsample(scale_factor=0.1)(of(1, 2, 3, 3)), ValueError, "(1, 2, 3, 3)"),
     "MaxPool2d of 2 axes": (lambda: nn.MaxPool2d(2)(of(4, 4)), ValueError, "MaxPool2d", "(4, 4)"),
     "MaxPool2d of a small image": (
         lambda: nn.MaxPool2d(3)(of(1, 1, 2, 5)), ValueError, "MaxPool2d", "(3, 3)", "(2, 5)"),
