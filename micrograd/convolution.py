@@ -371,12 +371,24 @@ def _take(x, places: np.ndarray, axis: int) -> Tensor:
 
 
 def _add_up(g, places: np.ndarray, axis: int, shape: tuple[int, ...]) -> Tensor:
-    """Zeros of this shape with g added at these places of an axis, which never go back."""
-    starts = np.flatnonzero(np.diff(places, prepend=-1))
+    """Zeros of this shape with g added at these places of an axis, which never go back.
+
+    All firsts for a place are added at once, then all seconds: several times as fast as
+    np.add.reduceat.
+    """
+    firsts = np.flatnonzero(np.diff(places, prepend=-1))
+    counts = np.diff(firsts, append=len(places))
 
     def forward(g):
+        total = np.take(g, firsts, axis=axis)
+        for k in range(1, counts.max()):
+            more = np.take(g, np.minimum(firsts + k, len(places) - 1), axis=axis)
+            there = (counts > k).reshape(-1, *(1,) * (g.ndim - axis - 1))
+            total += more if there.all() else np.where(there, more, 0)
+        if total.shape == shape:
+            return total
         out = zeros(shape, g)
-        out[at(axis, places[starts], g.ndim)] = np.add.reduceat(g, starts, axis=axis)
+        out[at(axis, places[firsts], g.ndim)] = total
         return out
 
     return apply("add_up", forward, (g,), lambda v, y, g: _take(v, places, axis))
