@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from micrograd.arrays import at, sum_leading, zeros
+from micrograd.arrays import sum_leading, zeros
 from micrograd.engine import Tensor, apply
 from micrograd.layers import floating, initial
 from micrograd.module import Module
@@ -388,7 +388,7 @@ def _add_up(g, places: np.ndarray, axis: int, shape: tuple[int, ...]) -> Tensor:
         if total.shape == shape:
             return total
         out = zeros(shape, g)
-        out[at(axis, places[firsts], g.ndim)] = total
+        out[(slice(None),) * axis + (places[firsts],)] = total
         return out
 
     return apply("add_up", forward, (g,), lambda v, y, g: _take(v, places, axis))
@@ -528,9 +528,10 @@ def _convolve(x, weight, bias, at: _Windows) -> Tensor:
         dtype = np.result_type(x.dtype, weight.dtype, *([] if bias is None else [bias.dtype]))
         out = np.empty((len(x), o, down, across), dtype, like=x)
         for some in at.portions(*x.shape[:2]):
-            y, *products = map(np.matmul, matrices, _shifted(x[some], at))
-            for product in products:
-                y += product
+            parts = _shifted(x[some], at)
+            y = matrices[0] @ parts[0]
+            for i in range(1, len(parts)):
+                y += matrices[i] @ parts[i]
             y = y.reshape(o, down, -1, across).transpose(2, 0, 1, 3)
             if bias is None:
                 out[some] = y
@@ -568,8 +569,8 @@ def _back_to_images(g, weight, at: _Windows) -> Tensor:
         for some in at.portions(len(g), groups * c):
             n, flat = len(g[some]), _flat(g[some], groups)
             shifted = zeros((groups, len(columns) * c, h, n * across), out)
-            for matrix, row in zip(matrices, rows):
-                part = matrix @ flat
+            for i, row in enumerate(rows):
+                part = matrices[i] @ flat
                 shifted[:, :, row] += part.reshape(*shifted.shape[:2], down, n * across)
             shifted = shifted.reshape(groups, len(columns), c, h, n, across)
             images = zeros((groups, c, h, n, w), out)
@@ -590,11 +591,7 @@ def _back_to_weights(g, x, at: _Windows) -> Tensor:
     def forward(g, x):
         (o, c), groups, (kh, kw) = (g.shape[1], x.shape[1] // at.groups), at.groups, at.kernel
         steps = at.steps(c)
-        out = np.zeros(
-            (steps, groups, kh // steps * kw * c, o // groups),
-            np.result_type(g.dtype, x.dtype),
-            like=g,
-        )
+        out = zeros((steps, groups, kh // steps * kw * c, o // groups), g)
         for some in at.portions(*x.shape[:2]):
             flat = _flat(g[some], groups).swapaxes(1, 2)
             for i, part in enumerate(_shifted(x[some], at)):

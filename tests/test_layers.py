@@ -9,12 +9,14 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from networks import an_input, assert_refused, assert_same_states, of, positive
-from table import assert_same, compare, normal
+from table import assert_same, compare, normal, search
 from torch.func import functional_call
 from torch.nn import functional
 
-from micrograd import Tensor, nn
+from micrograd import Tensor, convolution, nn
 from micrograd.draw import draw
 from micrograd.protocol import data_of
 
@@ -307,6 +309,68 @@ def test_pictures_and_tables_know_a_layer(expression, kind):
         assert "label=<<b>layers.0</b> " in picture
         outside = picture.partition("subgraph")[0]
         assert outside.count("shape=ellipse") == 1, "there is more outside than the sum"
+
+
+@st.composite
+def convolutions(draw):
+    """A kind of convolution, its arguments, the shape of an image, and the size of a portion."""
+
+    def ints(least, most):
+        return draw(st.integers(least, most))
+
+    def pair(least, most):
+        return ints(least, most), ints(least, most)
+
+    groups = ints(1, 3)
+    options = {
+        "kernel_size": pair(1, 3), "stride": pair(1, 3), "padding": pair(0, 2),
+        "dilation": pair(1, 3), "groups": groups, "bias": draw(st.booleans()),
+    }  # fmt: skip
+    spans = [d * (k - 1) + 1 for d, k in zip(options["dilation"], options["kernel_size"])]
+    kind = draw(st.sampled_from(["Conv2d", "ConvTranspose2d"]))
+    if kind == "Conv2d":
+        sizes = [max(s - 2 * p, 1) + ints(0, 4) for s, p in zip(spans, options["padding"])]
+    else:
+        steps = zip(options["stride"], options["dilation"])
+        options["output_padding"] = tuple(ints(0, max(step) - 1) for step in steps)
+        sizes = [1 + 2 * p + ints(0, 3) for p in options["padding"]]
+    channels = groups * ints(1, 6), groups * ints(1, 2)
+    return (
+        kind,
+        channels,
+        options,
+        (ints(1, 3), channels[0], *sizes),
+        draw(st.sampled_from([1, 999])),
+    )
+
+
+@settings(search, max_examples=60)
+@given(convolutions())
+def test_any_convolution(drawn):
+    kind, channels, options, shape, portion = drawn
+    ours, theirs = (getattr(lib, kind)(*channels, **options) for lib in (nn, torch.nn))
+    names = [name for name, _ in theirs.named_parameters()]
+
+    def run(x, *parameters):
+        put_in(ours, parameters)
+        return ours(x)
+
+    def run_theirs(x, *parameters):
+        return functional_call(theirs, dict(zip(names, parameters, strict=True)), (x,))
+
+    rng = np.random.default_rng(0)
+    operands = [rng.normal(size=shape), *(p.data for p in ours.parameters())]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convolution, "PORTION", portion)
+        compare(run, run_theirs, operands, str(drawn), rng)
+
+
+def test_a_convolution_keeps_nothing_but_its_operands_and_its_result():
+    x = Tensor(np.ones((2, 3, 9, 9)))
+    y = nn.Conv2d(3, 4, 3, padding=1)(x)
+    kept = {id(array) for array in y._values} - {id(t.data) for t in y.operands}
+    assert y.operands[0] is x
+    assert not kept
 
 
 def test_batch_norm_follows_pytorch_through_several_batches():
