@@ -21,7 +21,8 @@ from micrograd.draw import draw
 from micrograd.protocol import data_of
 
 LAYERS_OF_IMAGES = [
-    "Conv2d(2, 3, 2)", "MaxPool2d(2)", "AvgPool2d(2)", "BatchNorm2d(2)", "LayerNorm(4)",
+    "Conv2d(2, 3, 2)", "ConvTranspose2d(2, 3, 2)", "Upsample(scale_factor=2)", "MaxPool2d(2)",
+    "AvgPool2d(2)", "BatchNorm2d(2)", "LayerNorm(4)",
 ]  # fmt: skip
 
 
