@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from micrograd import layers, losses
+from micrograd import convolution, layers, losses
 from micrograd.arrays import describe, integer
+from micrograd.convolution import *  # noqa: F403
 from micrograd.engine import Tensor
 from micrograd.files import load, save
 from micrograd.interop import to_torch
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Layer", "Module", "MultiLayerPerceptron", "Sequential", "load", "save", "summary", "to_torch",
-    "trace", *layers.__all__, *losses.__all__,
+    "trace", *convolution.__all__, *layers.__all__, *losses.__all__,
 ]  # fmt: skip
 
 

@@ -320,12 +320,10 @@ def test_a_model_of_images():
     loss = cross_entropy(model(rng().normal(size=(4, 1, 4, 4))), np.arange(4) % 3)
     frames = Read(draw(loss, model)).frames
     assert {name: operations(frame) for name, frame in frames.items()} == {
-        "layers.0 Conv2d": ["reshape", "reshape", "linear", "reshape"],
+        "layers.0 Conv2d": ["convolve"],
         "layers.1 BatchNorm2d(2)": ["normalize", "reshape", "*", "reshape", "+"],
         "layers.3 MaxPool2d": ["max_pool"],
-        "layers.4 Conv2d": [
-            "reshape", "windows", "transpose", "reshape", "reshape", "linear", "reshape",
-        ],
+        "layers.4 Conv2d": ["convolve"],
         "layers.5 Flatten()": ["reshape"],
         "layers.6 Layer(3, act=None)": ["linear"],
     }  # fmt: skip
@@ -703,7 +701,7 @@ def test_draw_refuses(name):
         f()
 
 
-@pytest.mark.parametrize("length", [100, 400, 401, 20_000])
+@pytest.mark.parametrize("length", [100, 390, 401, 20_000])
 def test_a_label_of_any_length_is_drawn_and_a_long_one_loses_its_middle(length):
     label = "a" + "&" * (length - 2) + "z"
     picture = draw(Tensor([1.0], label=label) * 2)

@@ -19,6 +19,7 @@ from recording import Recording
 from strategies import LAYOUTS, floats, graphs, layers, layouts, numbers, optimizers, seeds
 
 from micrograd import Tensor, apply, arrays, calculus, files, grad, nn, no_grad, optim
+from micrograd import convolution
 from micrograd import layers as rooms
 from micrograd.arrays import KINDS
 from micrograd.engine import backpropagate, wrap
@@ -335,16 +336,16 @@ def test_a_damaged_file_is_refused_or_gives_back_every_bit(drawn, ending, damage
 
 def every_nan_alike(x, kernel, stride):
     """Max pooling as it was, where nan is equal to nothing."""
-    parts = rooms._parts(x.shape, kernel, stride)
+    parts = convolution._parts(x.shape, kernel, stride)
 
     def derivative(g, y, x):
         largest, free = [], True
         for part in parts:
             largest.append((x[part] == y) & free)
             free = free & ~largest[-1]
-        return rooms._put(g, parts, largest, x.shape, False)
+        return convolution._put(g, parts, largest, x.shape, False)
 
-    windows = rooms._windows
+    windows = convolution._windows
     return apply(
         "max_pool", lambda x: windows(x, kernel, stride).data.max((-1, -2)), (x,), derivative
     )
@@ -367,7 +368,7 @@ FOUND = {  # what is replaced where, by what, and the test that finds it
     "gradients share memory": (calculus, "copied", lambda g: g, "graph"),
     "an array of another kind is made plain": (
         arrays, "zeros", lambda shape, g: np.zeros(shape, g.dtype), "kind"),
-    "a nan keeps the gradient": (rooms, "_max_pool", every_nan_alike, "layer"),
+    "a nan keeps the gradient": (convolution, "_max_pool", every_nan_alike, "layer"),
     "float16 overflows": (rooms, "_normalize", in_its_own_dtype, "layer"),
     "layers take no lists": (rooms, "floating", without_numpys_numbers, "layer"),
     "a rate of NumPy's": (optim, "_number", keeping_numpys_numbers, "optimizer"),
