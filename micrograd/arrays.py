@@ -48,7 +48,7 @@ def floats(data: object) -> np.ndarray:
 
 def axes_of(op: str, axis: Axis, ndim: int) -> list[int]:
     """An axis argument as a list of non-negative ints."""
-    axes = range(ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    axes = range(ndim) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
     if any(not -ndim <= i < ndim for i in axes):
         raise ValueError(f"{op}: axis {axis} is out of bounds for a tensor of {ndim} axes")
     return [i % ndim for i in axes]
@@ -148,6 +148,16 @@ def add_at(g, key, shape: Sequence[int]):
     else:
         places = np.arange(out.size).reshape(shape)[key]
     np.add.at(out.reshape(-1), places.reshape(-1), g.reshape(-1))
+    return out
+
+
+def add_along(g, indices, axis: int, shape: Sequence[int]):
+    """Zeros of this shape, to which g is added at these places along axis."""
+    out = zeros(shape, g)
+    key = [*np.indices(indices.shape, sparse=True)]
+    key[axis] = indices
+    # The lengths of indices and of g are one another's, or 1
+    np.add.at(out, tuple(key), g)
     return out
 
 
@@ -252,14 +262,6 @@ def softmax(x, axis: Axis):
         return x
     e = np.exp(x - x.max(axis=axis, keepdims=True))
     return e / e.sum(axis=axis, keepdims=True)
-
-
-_erf = np.frompyfunc(math.erf, 1, 1)
-
-
-def erf(x):
-    """The error function, which NumPy lacks: element by element, by Python's `math`."""
-    return _erf(x[None]).astype(x.dtype)[0]  # of a number, _erf would give a Python float
 
 
 # Matrix products
