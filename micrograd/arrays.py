@@ -154,9 +154,8 @@ def add_at(g, key, shape: Sequence[int]):
 def add_along(g, indices, axis: int, shape: Sequence[int]):
     """Zeros of this shape, to which g is added at these places along axis."""
     out = zeros(shape, g)
-    key = [*np.indices(indices.shape, sparse=True)]
+    key = [*np.indices(shape, sparse=True)]
     key[axis] = indices
-    # The lengths of indices and of g are one another's, or 1
     np.add.at(out, tuple(key), g)
     return out
 

@@ -79,7 +79,7 @@ CONSTANT.update(getattr(np, name) for name in """
     logical_and logical_or logical_xor logical_not all any count_nonzero
     argmax argmin nanargmax nanargmin argsort argpartition lexsort searchsorted digitize
     nonzero flatnonzero argwhere diag_indices_from tril_indices_from triu_indices_from
-    sign floor ceil rint trunc fix round floor_divide imag angle zeros ones zeros_like ones_like empty_like
+    sign floor ceil rint trunc fix round around floor_divide imag angle zeros ones zeros_like ones_like empty_like
     shape ndim size result_type can_cast min_scalar_type common_type einsum_path
     may_share_memory shares_memory array_repr array_str array2string
     save savez savez_compressed savetxt

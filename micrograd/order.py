@@ -320,7 +320,7 @@ def linspace(
 # Interpolation and sliding products
 
 
-@function(x="points", fp="fp")
+@function(x="points")
 def interp(
     points, xp: Operand, fp: Operand, left: Operand | None = None, right: Operand | None = None,
     period: float | None = None,
@@ -347,10 +347,8 @@ def interp(
     else:
         flat = points.ravel()
         piece = np.clip(np.searchsorted(xp, flat, side="right") - 1, 0, n - 2)
-        x0, x1, y0, y1 = (take_along_axis(a, piece + i) for a in (xp, fp) for i in (0, 1)) if 0 else (
-            take_along_axis(xp, piece), take_along_axis(xp, piece + 1),
-            take_along_axis(fp, piece), take_along_axis(fp, piece + 1),
-        )
+        x0, x1 = take_along_axis(xp, piece), take_along_axis(xp, piece + 1)
+        y0, y1 = take_along_axis(fp, piece), take_along_axis(fp, piece + 1)
         y = (y0 + (y1 - y0) / (x1 - x0) * (flat - x0)).reshape(points.shape)
     y = where(points < xp[0], fp[0] if left is None else left, y)
     return where(points > xp[-1], fp[-1] if right is None else right, y)
@@ -383,7 +381,10 @@ def convolve(a, v, mode: str = "full") -> Tensor:
 @function()
 def correlate(a, v, mode: str = "valid") -> Tensor:
     """The products of a vector a with a vector v that slides along it, summed; as `convolve`."""
-    return convolve(a, np.flip(operand_of(v)), mode)
+    a, v = operand_of(a), operand_of(v)
+    if np.size(a) < np.size(v):  # as NumPy has it, which shows in mode "same"
+        return np.flip(convolve(v, np.flip(a), mode))
+    return convolve(a, np.flip(v), mode)
 
 
 # Statistics
@@ -446,14 +447,14 @@ def cov(
         weights = counts if weights is None else counts * weights
     if weights is None:
         deviations = x - x.mean(1, keepdims=True)
-        return deviations @ deviations.T / np.maximum(n - ddof, 0)
+        return (deviations @ deviations.T / np.maximum(n - ddof, 0)).squeeze()
     total = weights.sum()
     deviations = x - (x * weights).sum(1, keepdims=True) / total
     if aweights is None or ddof == 0:
         factor = total - ddof
     else:
         factor = total - ddof * (weights * operand_of(aweights)).sum() / total
-    return (deviations * weights) @ deviations.T / factor
+    return ((deviations * weights) @ deviations.T / factor).squeeze()
 
 
 def variables(x, rowvar: bool, dtype: DTypeLike | None) -> Tensor:
@@ -473,7 +474,7 @@ def corrcoef(
 ) -> Tensor:
     """The correlations of the rows of x (and y), of the columns with rowvar=False."""
     c = cov(x, y, rowvar, dtype=dtype)
-    if c.size == 1:
+    if c.ndim == 0:
         return c / c
     places = np.arange(len(c))
     deviations = np.sqrt(c[places, places])
@@ -585,7 +586,7 @@ def meshgrid(
     return tuple(grids if sparse else (broadcast_to(v, lengths) for v in grids))
 
 
-@function(a="x", fill_value="fill_value")
+@function(a="x")
 def full_like(
     x, fill_value, dtype: DTypeLike | None = None, *, shape: int | Sequence[int] | None = None
 ) -> Tensor | np.ndarray:
