@@ -451,6 +451,7 @@ def var(
     if mean is None and where is True:
         return apply("var", lambda x: x.var(axis=axis, keepdims=keepdims, ddof=ddof), (x,),
                      lambda g, y, x: spread(g, x, axis, keepdims) * deviation(x, y, axis, ddof) * 2)
+    x = chosen("var", x, None, where, 0)  # for what isn't counted may be nan
     if mean is None:
         mean = x.mean(axis, keepdims=True, where=where)
     squares = ((x - mean) ** 2).sum(axis, keepdims, where=where)

@@ -45,6 +45,11 @@ def operand_of(x):
     return np.array(x) if isinstance(x, (list, tuple)) else x
 
 
+def weak(x, beside: Tensor):
+    """Numbers, and lists of them, in the dtype of the tensor beside them."""
+    return x if hasattr(x, "dtype") else np.array(x, beside.dtype)
+
+
 def integers_of(op: str, x: ArrayLike | Tensor) -> np.ndarray:
     """Places, which are integers."""
     x = data_of(operand_of(x))
@@ -214,10 +219,12 @@ def diff(
     axes_of("diff", axis, x.ndim)
     row = [*x.shape]
     row[axis] = 1
-    ends = [end if end is None or np.ndim(end) else np.broadcast_to(end, row)
-            for end in (operand_of(prepend), operand_of(append))]
-    if any(end is not None for end in ends) and n:
-        x = concatenate([e for e in (ends[0], x, ends[1]) if e is not None], axis)
+    if n and (prepend is not None or append is not None):
+        ends = [
+            end if end is None or np.ndim(end) else np.broadcast_to(weak(end, x), row)
+            for end in (operand_of(prepend), operand_of(append))
+        ]
+        x = concatenate([part for part in (ends[0], x, ends[1]) if part is not None], axis)
     for _ in range(n):
         x = x[at(axis, slice(1, None), x.ndim)] - x[at(axis, slice(-1), x.ndim)]
     return x
@@ -227,10 +234,9 @@ def diff(
 def ediff1d(x, to_end: Operand | None = None, to_begin: Operand | None = None) -> Tensor:
     """The differences of neighbours in the flattened tensor, between to_begin and to_end."""
     y = diff(tensor_of(x).ravel())
-    ends = [end if end is None else np.ravel(operand_of(end)) for end in (to_begin, to_end)]
-    if ends == [None, None]:
-        return y
-    return concatenate([part for part in (ends[0], y, ends[1]) if part is not None])
+    parts = [end if end is None else np.ravel(weak(end, y)) for end in (to_begin, to_end)]
+    parts.insert(1, y)
+    return concatenate([part for part in parts if part is not None])
 
 
 @function(f="x")
@@ -253,7 +259,7 @@ def gradient(
         raise TypeError(f"gradient: distances for {len(axes)} axes, got {len(varargs)}")
     steps = varargs or (1.0,)
     steps = steps * len(axes) if len(steps) == 1 else steps
-    slopes = tuple(slope_along(x, operand_of(h), i, edge_order) for h, i in zip(steps, axes))
+    slopes = tuple(slope_along(x, weak(h, x), i, edge_order) for h, i in zip(steps, axes))
     return slopes[0] if len(axes) == 1 else slopes
 
 
@@ -263,7 +269,7 @@ def slope_along(x: Tensor, h: Operand, axis: int, edge_order: int) -> Tensor:
     if n <= edge_order:
         raise ValueError(f"gradient: {edge_order + 1} elements or more along axis {axis}, got {n}")
     if np.ndim(h) == 0:
-        h = np.broadcast_to(h, n - 1) if isinstance(h, Tensor) else np.full(n - 1, h, x.dtype)
+        h = np.broadcast_to(h, n - 1)
     elif np.shape(h) == (n,):
         h = h[1:] - h[:-1]
     else:
