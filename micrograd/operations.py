@@ -116,7 +116,8 @@ def lenient(f: Callable) -> Callable:
                 constant(f.__name__, x, operands) if isinstance(x, np.ndarray) else x for x in made
             ]
             return f(*beside)
-        return f(*(Tensor(x, requires_grad=False) for x in operands))
+        real = [getattr(x, "dtype", np.dtype(int)).kind == "f" for x in operands]
+        return f(*(x if r else Tensor(x, requires_grad=False) for x, r in zip(operands, real)))
 
     return of_anything
 
@@ -236,9 +237,8 @@ def polygamma(n: int, x) -> Tensor:
     """The n-th derivative of digamma: n = 1 is trigamma."""
     if not isinstance(n, (int, np.integer)) or n < 0:
         raise ValueError(f"polygamma: n is an integer from 0 on, got {describe(n)}")
-    x = x if isinstance(x, Tensor) else Tensor(x, requires_grad=False)
-    return apply("polygamma", lambda x: special.polygamma(n, x), (x,),
-                 lambda g, y, x: g * polygamma(n + 1, x))
+    return lenient(operation("polygamma", lambda x: special.polygamma(n, x),
+                             lambda g, y, x: g * polygamma(n + 1, x)))(x)
 
 
 @method()

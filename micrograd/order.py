@@ -219,12 +219,14 @@ def diff(
     axes_of("diff", axis, x.ndim)
     row = [*x.shape]
     row[axis] = 1
-    if n and (prepend is not None or append is not None):
+    if n > 0 and (prepend is not None or append is not None):
         ends = [
             end if end is None or np.ndim(end) else np.broadcast_to(weak(end, x), row)
             for end in (operand_of(prepend), operand_of(append))
         ]
         x = concatenate([part for part in (ends[0], x, ends[1]) if part is not None], axis)
+    if n == 0:
+        return x.copy()
     for _ in range(n):
         x = x[at(axis, slice(1, None), x.ndim)] - x[at(axis, slice(-1), x.ndim)]
     return x

@@ -17,6 +17,11 @@ HALF_ROOT_HIGH = float(np.float32(HALF_ROOT))
 HALF_ROOT_LOW = HALF_ROOT - HALF_ROOT_HIGH - 4.8336466567264567e-17  # sqrt(1/2) to twice as many digits
 
 
+def like(x, *tables: np.ndarray) -> list:
+    """The tables as the kind of array that x is."""
+    return [np.asarray(table, like=None if isinstance(x, np.generic) else x) for table in tables]
+
+
 @cache
 def erf_table(dtype: np.dtype, steps: int, end: int) -> tuple[np.ndarray, np.ndarray]:
     """erf and its slope from -end to end, in so many steps of 1."""
@@ -37,7 +42,7 @@ def erf(x):
         return erf(x.astype(np.float32)).astype(np.float16)
     narrow = x.dtype == np.float32
     steps, end = (4096, 4) if narrow else (2048, 6)  # erf(end) = 1 in this precision
-    values, slopes = erf_table(np.dtype(x.dtype), steps, end)
+    values, slopes = like(x, *erf_table(np.dtype(x.dtype), steps, end))
     d = np.clip(x, -end, end) * steps
     nearest = np.rint(d)
     d -= nearest
@@ -68,7 +73,7 @@ def erfc(x):
     f(n+1) = 2a f(n) + 2n f(n-1), and f' = 2a f - 2 / sqrt(pi) (Abramowitz and Stegun, 7.1.20).
     """
     steps, end = 512, 28  # erfc(end) = 0
-    values, slopes = erfc_table(steps, end)
+    values, slopes = like(x, *erfc_table(steps, end))
     size = np.minimum(np.abs(x.astype(np.float64)), end)
     nearest = np.rint(size * steps)
     with np.errstate(invalid="ignore"):
