@@ -24,7 +24,6 @@ from micrograd.protocol import (
     RENAMED,
     constant,
     data_of,
-    reflected,
 )
 
 if TYPE_CHECKING:
@@ -34,7 +33,11 @@ if TYPE_CHECKING:
 
     F = TypeVar("F", bound=Callable)
 
-__all__ = ["concatenate", "dot", "linear", "maximum", "minimum", "norm", "outer", "stack", "where"]
+__all__ = [
+    "arctan2", "concatenate", "copysign", "digamma", "divmod", "dot", "erf", "erfc", "fmax", "fmin",
+    "fmod", "gammaln", "hypot", "linear", "logaddexp", "logaddexp2", "logit", "maximum", "minimum",
+    "mod", "modf", "ndtr", "norm", "outer", "polygamma", "stack", "where",
+]  # fmt: skip
 
 OPERATIONS: dict[str, Callable] = {}  # all that stand here, by name
 
@@ -73,17 +76,19 @@ FUNCTIONS.update({
 })  # fmt: skip
 
 # Computed on the arrays, as comparisons are: whether, where, how many, of what kind; and steps
-CONSTANT.update(getattr(np, name) for name in """
+STEPS_AND_PLACES = """
     equal not_equal less less_equal greater greater_equal isclose allclose array_equal array_equiv
     isfinite isinf isnan isneginf isposinf isreal iscomplex isrealobj iscomplexobj isin signbit
     logical_and logical_or logical_xor logical_not all any count_nonzero
     argmax argmin nanargmax nanargmin argsort argpartition lexsort searchsorted digitize
     nonzero flatnonzero argwhere diag_indices_from tril_indices_from triu_indices_from
-    sign floor ceil rint trunc fix round around floor_divide imag angle zeros ones zeros_like ones_like empty_like
+    sign floor ceil rint trunc fix round around floor_divide imag angle
+    zeros ones zeros_like ones_like empty_like
     shape ndim size result_type can_cast min_scalar_type common_type einsum_path
     may_share_memory shares_memory array_repr array_str array2string
     save savez savez_compressed savetxt
-    """.split())  # fmt: skip
+    """
+CONSTANT.update(getattr(np, name) for name in STEPS_AND_PLACES.split())
 
 # Elementwise
 
@@ -122,34 +127,42 @@ def lenient(f: Callable) -> Callable:
     return of_anything
 
 
+LOG_2, LOG_10 = math.log(2), math.log(10)
+
 # fmt: off
-exp      = unary("exp",   np.exp,   lambda g, y, x: g * y,           "e^x.")
-expm1    = unary("expm1", np.expm1, lambda g, y, x: g * (y + 1),     "e^x - 1, exact near 0.")
-exp2     = unary("exp2",  np.exp2,  lambda g, y, x: g * (y * math.log(2)), "2^x.")
-log      = unary("log",   np.log,   lambda g, y, x: g / x,           "The natural logarithm.")
-log1p    = unary("log1p", np.log1p, lambda g, y, x: g / (1 + x),     "log(1 + x), exact near 0.")
-log2     = unary("log2",  np.log2,  lambda g, y, x: g / (x * math.log(2)),  "The logarithm to base 2.")
-log10    = unary("log10", np.log10, lambda g, y, x: g / (x * math.log(10)), "The logarithm to base 10.")
-sqrt     = unary("sqrt",  np.sqrt,  lambda g, y, x: 0.5 * g / y,     "The square root.")
-cbrt     = unary("cbrt",  np.cbrt,  lambda g, y, x: g / (3 * y * y), "The cube root.")
-square   = unary("square", np.square, lambda g, y, x: g * (2 * x),   "x^2.")
-reciprocal = unary("reciprocal", np.reciprocal, lambda g, y, x: -g * y * y, "1 / x.")
-sin      = unary("sin",   np.sin,   lambda g, y, x: g * np.cos(x),   "The sine.")
-cos      = unary("cos",   np.cos,   lambda g, y, x: -g * np.sin(x),  "The cosine.")
-tan      = unary("tan",   np.tan,   lambda g, y, x: g * (1 + y * y), "The tangent.")
-sinh     = unary("sinh",  np.sinh,  lambda g, y, x: g * np.cosh(x),  "The hyperbolic sine.")
-cosh     = unary("cosh",  np.cosh,  lambda g, y, x: g * np.sinh(x),  "The hyperbolic cosine.")
-tanh     = unary("tanh",  np.tanh,  lambda g, y, x: g * (1 - y * y), "The hyperbolic tangent.")
-arcsin   = unary("arcsin", np.arcsin, lambda g, y, x: g / np.sqrt((1 - x) * (1 + x)),  "The inverse of sin.")
-arccos   = unary("arccos", np.arccos, lambda g, y, x: -g / np.sqrt((1 - x) * (1 + x)), "The inverse of cos.")
-arctan   = unary("arctan", np.arctan, lambda g, y, x: g / (1 + x * x),                 "The inverse of tan.")
-arcsinh  = unary("arcsinh", np.arcsinh, lambda g, y, x: g / np.sqrt(x * x + 1),         "The inverse of sinh.")
-arccosh  = unary("arccosh", np.arccosh, lambda g, y, x: g / np.sqrt((x - 1) * (x + 1)), "The inverse of cosh.")
-arctanh  = unary("arctanh", np.arctanh, lambda g, y, x: g / ((1 - x) * (1 + x)),        "The inverse of tanh.")
+exp      = unary("exp",     np.exp,     lambda g, y, x: g * y,               "e^x.")
+expm1    = unary("expm1",   np.expm1,   lambda g, y, x: g * (y + 1),     "e^x - 1, exact near 0.")
+exp2     = unary("exp2",    np.exp2,    lambda g, y, x: g * (y * LOG_2),     "2^x.")
+log      = unary("log",     np.log,     lambda g, y, x: g / x,           "The natural logarithm.")
+log1p    = unary("log1p",   np.log1p,   lambda g, y, x: g / (1 + x),    "log(1 + x), exact near 0.")
+log2     = unary("log2",    np.log2,    lambda g, y, x: g / (x * LOG_2),     "That to base 2.")
+log10    = unary("log10",   np.log10,   lambda g, y, x: g / (x * LOG_10),    "That to base 10.")
+sqrt     = unary("sqrt",    np.sqrt,    lambda g, y, x: 0.5 * g / y,         "The square root.")
+cbrt     = unary("cbrt",    np.cbrt,    lambda g, y, x: g / (3 * y * y),     "The cube root.")
+square   = unary("square",  np.square,  lambda g, y, x: g * (2 * x),         "x^2.")
+reciprocal = unary("reciprocal", np.reciprocal, lambda g, y, x: -g * y * y,  "1 / x.")
+sin      = unary("sin",     np.sin,     lambda g, y, x: g * np.cos(x),       "The sine.")
+cos      = unary("cos",     np.cos,     lambda g, y, x: -g * np.sin(x),      "The cosine.")
+tan      = unary("tan",     np.tan,     lambda g, y, x: g * (1 + y * y),     "The tangent.")
+sinh     = unary("sinh",    np.sinh,    lambda g, y, x: g * np.cosh(x),      "The hyperbolic sine.")
+cosh     = unary("cosh",    np.cosh,    lambda g, y, x: g * np.sinh(x),  "The hyperbolic cosine.")
+tanh     = unary("tanh",    np.tanh,    lambda g, y, x: g * (1 - y * y),     "Their quotient.")
+arcsin   = unary("arcsin",  np.arcsin,  lambda g, y, x: g / np.sqrt((1 - x) * (1 + x)),
+                 "The angle from -pi/2 to pi/2 whose sine is x.")
+arccos   = unary("arccos",  np.arccos,  lambda g, y, x: -g / np.sqrt((1 - x) * (1 + x)),
+                 "The angle from 0 to pi whose cosine is x.")
+arctan   = unary("arctan",  np.arctan,  lambda g, y, x: g / (1 + x * x),
+                 "The angle from -pi/2 to pi/2 whose tangent is x.")
+arcsinh  = unary("arcsinh", np.arcsinh, lambda g, y, x: g / np.sqrt(x * x + 1),
+                 "The inverse of sinh.")
+arccosh  = unary("arccosh", np.arccosh, lambda g, y, x: g / np.sqrt((x - 1) * (x + 1)),
+                 "The inverse of cosh, for x from 1 on.")
+arctanh  = unary("arctanh", np.arctanh, lambda g, y, x: g / ((1 - x) * (1 + x)),
+                 "The inverse of tanh.")
 deg2rad  = unary("deg2rad", np.deg2rad, lambda g, y, x: g * (math.pi / 180), "Degrees as radians.")
 rad2deg  = unary("rad2deg", np.rad2deg, lambda g, y, x: g * (180 / math.pi), "Radians as degrees.")
-abs      = unary("abs",   np.abs,   lambda g, y, x: g * np.sign(x),  "|x|; its slope at 0 is 0.")
-positive = unary("positive", np.positive, lambda g, y, x: g,         "+x.")
+abs      = unary("abs",     np.abs,     lambda g, y, x: g * np.sign(x), "|x|; its slope at 0 is 0.")
+positive = unary("positive", np.positive, lambda g, y, x: g,                 "+x.")
 relu     = unary("relu",  lambda x: np.maximum(x, 0), lambda g, y, x: g * (y != 0),
                  "max(x, 0); its slope at 0 is 0.")
 sigmoid  = unary("sigmoid", arrays.sigmoid, lambda g, y, x: g * (y * (1 - y)),
@@ -189,11 +202,11 @@ minimum  = binary("minimum", np.minimum,
 fmax     = binary("fmax", np.fmax,
                   lambda g, y, a, b: g * ((a >= b) | np.isnan(b)),
                   lambda g, y, a, b: g * ~((a >= b) | np.isnan(b)),
-                  doc="The larger of a and b, the other where one is nan; of equal ones a is taken.")
+                  doc="The larger of a and b, or what is not nan; of equal ones it is a.")
 fmin     = binary("fmin", np.fmin,
                   lambda g, y, a, b: g * ((a <= b) | np.isnan(b)),
                   lambda g, y, a, b: g * ~((a <= b) | np.isnan(b)),
-                  doc="The smaller of a and b, the other where one is nan; of equal ones a is taken.")
+                  doc="The smaller of a and b, or what is not nan; of equal ones it is a.")
 arctan2  = binary("arctan2", np.arctan2,
                   lambda g, y, a, b: g * b / (a * a + b * b),
                   lambda g, y, a, b: -g * a / (a * a + b * b),
@@ -222,10 +235,15 @@ copysign = binary("copysign", np.copysign,
                   lambda g, y, a, b: g * (np.sign(a) * np.sign(y)),
                   lambda g, y, a, b: g * 0,
                   doc="|a| with the sign of b; its slope at a = 0 is 0.")
-# fmt: on
-
 Tensor.__abs__, Tensor.__pos__ = abs, positive
-Tensor.__mod__, Tensor.__rmod__ = mod, reflected(mod)
+
+
+def reflected_mod(x, other) -> Tensor:
+    """other % self, where other is not a Tensor."""
+    return mod(other, x)
+
+
+Tensor.__mod__, Tensor.__rmod__ = mod, reflected_mod
 Tensor.real = property(positive, doc="The tensor itself, for its numbers are real.")
 
 FUNCTIONS.update({np.fabs: abs, np.degrees: rad2deg, np.radians: deg2rad})
@@ -302,14 +320,14 @@ def gelu(x, approximate: str = "none") -> Tensor:
     """
     c = math.sqrt(2 / math.pi)
     if approximate == "none":
-        t = apply("gelu_erf", lambda x: special.erf(x * math.sqrt(0.5)), (x,),
+        t = apply("gelu_erf", lambda x: special.erf(x, math.sqrt(0.5)), (x,),
                   lambda g, y, x: g * (c * np.exp(-0.5 * x * x)))
     elif approximate == "tanh":
         t = apply("gelu_tanh", lambda x: np.tanh(x * (c + 0.044715 * c * x * x)), (x,),
                   lambda g, y, x: g * (1 - y * y) * (c + 3 * 0.044715 * c * x * x))
     else:
         raise ValueError(f'gelu: approximate is "none" or "tanh", got {approximate!r}')
-    return apply("gelu", lambda x, t: 0.5 * x * (1 + t), (x, t),
+    return apply("gelu", arrays.gelu, (x, t),
                  lambda g, y, x, t: 0.5 * g * (1 + t),
                  lambda g, y, x, t: 0.5 * g * x)
 

@@ -17,8 +17,19 @@ from micrograd import arrays
 from micrograd.arrays import Axis, at, axes_of, describe, spread
 from micrograd.engine import Tensor, apply
 from micrograd.operations import (
-    broadcast_to, concatenate, correction_of, function, max, mean, method, min, prod, std, sum,
-    var, where,
+    broadcast_to,
+    concatenate,
+    correction_of,
+    function,
+    max,
+    mean,
+    method,
+    min,
+    prod,
+    std,
+    sum,
+    var,
+    where,
 )  # fmt: skip
 from micrograd.protocol import data_of
 
@@ -38,6 +49,14 @@ __all__ = [
 def tensor_of(x) -> Tensor:
     """x itself, or a constant Tensor of an array or of numbers."""
     return x if isinstance(x, Tensor) else Tensor(x, requires_grad=False)
+
+
+def together(*xs) -> list[Tensor]:
+    """All as Tensors, numbers, lists and integers in the dtype of the others."""
+    dtypes = [x.dtype for x in xs if hasattr(x, "dtype") and x.dtype.kind == "f"]
+    dtype = np.result_type(*dtypes) if dtypes else np.float64
+    real = [getattr(x, "dtype", np.dtype(int)).kind == "f" for x in xs]
+    return [tensor_of(x if r else np.array(x).astype(dtype)) for x, r in zip(xs, real)]
 
 
 def operand_of(x):
@@ -96,21 +115,31 @@ def take_along_axis(x, indices: ArrayLike, axis: int | None = -1) -> Tensor:
     if axis is None:
         x, axis = x.ravel(), 0
     axes_of("take_along_axis", axis, x.ndim)
-    return apply("take_along_axis", lambda x: np.take_along_axis(x, indices, axis), (x,),
-                 lambda g, y, x: add_along_axis(g, indices, axis, x.shape))
+    return apply(
+        "take_along_axis",
+        lambda x: np.take_along_axis(x, indices, axis),
+        (x,),
+        lambda g, y, x: add_along_axis(g, indices, axis, x.shape),
+    )
 
 
 def add_along_axis(g, indices: np.ndarray, axis: int, shape: Sequence[int]) -> Tensor:
     """Zeros of this shape, to which g is added at these places along axis."""
-    return apply("add_along_axis", lambda g: arrays.add_along(g, indices, axis, shape), (g,),
-                 lambda u, y, g: np.take_along_axis(u, indices, axis))
+    return apply(
+        "add_along_axis",
+        lambda g: arrays.add_along(g, indices, axis, shape),
+        (g,),
+        lambda u, y, g: np.take_along_axis(u, indices, axis),
+    )
 
 
 # Sorting, and places in the order
 
 
 @function(a="x")
-def sort(x, axis: int | None = -1, kind: str | None = None, *, stable: bool | None = None) -> Tensor:
+def sort(
+    x, axis: int | None = -1, kind: str | None = None, *, stable: bool | None = None
+) -> Tensor:
     """The elements along axis in ascending order, of the flattened tensor if axis is None.
 
     A gradient goes to the element that stands there; equal ones stand in some order.
@@ -193,7 +222,9 @@ def percentile(
 ) -> Tensor:
     """`quantile` of q / 100."""
     if isinstance(q, Tensor) and q.requires_grad:
-        raise TypeError("percentile: q is a constant, and a gradient of it would be lost: q.detach()")
+        raise TypeError(
+            "percentile: q is a constant, and a gradient of it would be lost: q.detach()"
+        )
     return quantile(x, np.true_divide(data_of(q), 100), axis, method, keepdims)
 
 
@@ -291,17 +322,17 @@ def slope_along(x: Tensor, h: Operand, axis: int, edge_order: int) -> Tensor:
     return concatenate([first, inside, last], axis)
 
 
-@function(*[np.trapz] if hasattr(np, "trapz") else [], y="x", x="at")
-def trapezoid(x, at: Operand | None = None, dx: Operand = 1.0, axis: int = -1) -> Tensor:
-    """The integral along axis by trapezoids, of values at coordinates `at`, or dx apart."""
-    x, at = tensor_of(x), operand_of(at)
-    axes_of("trapezoid", axis, x.ndim)
-    if at is not None and np.ndim(at) == 1:
-        dx = (at[1:] - at[:-1]).reshape((-1,) + (1,) * (x.ndim - axis % x.ndim - 1))
-    elif at is not None:
-        dx = diff(at, axis=axis) if isinstance(at, Tensor) else np.diff(at, axis=axis)
-    ends = [(slice(None),) * (axis % x.ndim) + (key,) for key in (slice(1, None), slice(-1))]
-    return (dx * (x[ends[0]] + x[ends[1]]) / 2).sum(axis)
+@function()
+def trapezoid(y, x: Operand | None = None, dx: Operand = 1.0, axis: int = -1) -> Tensor:
+    """The integral along axis by trapezoids, of values y at coordinates x, or dx apart."""
+    y, x = tensor_of(y), operand_of(x)
+    (axis,) = axes_of("trapezoid", axis, y.ndim)
+    if x is not None and np.ndim(x) == 1:
+        dx = (x[1:] - x[:-1]).reshape((-1,) + (1,) * (y.ndim - axis - 1))
+    elif x is not None:
+        dx = np.diff(x, axis=axis)
+    left, right = y[at(axis, slice(-1), y.ndim)], y[at(axis, slice(1, None), y.ndim)]
+    return (dx * (left + right) / 2).sum(axis)
 
 
 @function()
@@ -310,7 +341,7 @@ def linspace(
     dtype: DTypeLike | None = None, axis: int = 0,
 ) -> Tensor | tuple[Tensor, Tensor]:  # fmt: skip
     """num numbers from start to stop, evenly apart, along a new axis of the result."""
-    start, stop = tensor_of(start), tensor_of(stop)
+    start, stop = together(start, stop)
     if num < 0:
         raise ValueError(f"linspace: num is 0 or more, got {num}")
     steps = num - 1 if endpoint else num
@@ -328,9 +359,9 @@ def linspace(
 # Interpolation and sliding products
 
 
-@function(x="points")
+@function()
 def interp(
-    points, xp: Operand, fp: Operand, left: Operand | None = None, right: Operand | None = None,
+    x, xp: Operand, fp: Operand, left: Operand | None = None, right: Operand | None = None,
     period: float | None = None,
 ) -> Tensor:  # fmt: skip
     """Values at these points of the line through (xp, fp), where xp ascends.
@@ -338,28 +369,28 @@ def interp(
     Beyond its ends: the first and last of fp, or left and right; or, with a period, what repeats.
     At a corner the slope is that of the piece to the right.
     """
-    points, xp, fp = (tensor_of(operand_of(a)) for a in (points, xp, fp))
+    x, xp, fp = together(x, xp, fp)
     if xp.ndim != 1 or xp.shape != fp.shape or not xp.size:
         raise ValueError(f"interp: xp and fp are vectors of one length, got {xp.shape}, {fp.shape}")
     if period is not None:
         if period == 0:
             raise ValueError("interp: period is not 0")
-        points, xp, left, right = points % abs(period), xp % abs(period), None, None
+        x, xp, left, right = x % abs(period), xp % abs(period), None, None
         order = np.argsort(xp)
         xp, fp = take_along_axis(xp, order), take_along_axis(fp, order)
         xp = concatenate([xp[-1:] - abs(period), xp, xp[:1] + abs(period)])
         fp = concatenate([fp[-1:], fp, fp[:1]])
     n = xp.size
     if n == 1:
-        y = fp[0] + 0 * points
+        y = fp[0] + 0 * x
     else:
-        flat = points.ravel()
+        flat = x.ravel()
         piece = np.clip(np.searchsorted(xp, flat, side="right") - 1, 0, n - 2)
         x0, x1 = take_along_axis(xp, piece), take_along_axis(xp, piece + 1)
         y0, y1 = take_along_axis(fp, piece), take_along_axis(fp, piece + 1)
-        y = (y0 + (y1 - y0) / (x1 - x0) * (flat - x0)).reshape(points.shape)
-    y = where(points < xp[0], fp[0] if left is None else left, y)
-    return where(points > xp[-1], fp[-1] if right is None else right, y)
+        y = (y0 + (y1 - y0) / (x1 - x0) * (flat - x0)).reshape(x.shape)
+    y = where(x < xp[0], fp[0] if left is None else left, y)
+    return where(x > xp[-1], fp[-1] if right is None else right, y)
 
 
 @function()
@@ -371,11 +402,17 @@ def convolve(a, v, mode: str = "full") -> Tensor:
     """
     a, v = operand_of(a), operand_of(v)
     if np.ndim(a) > 1 or np.ndim(v) > 1 or not np.size(a) or not np.size(v):
-        raise ValueError(f"convolve: expected vectors of 1 or more, got {np.shape(a)}, {np.shape(v)}")
+        raise ValueError(
+            f"convolve: expected vectors of 1 or more, got {np.shape(a)}, {np.shape(v)}"
+        )
     a, v = (x if np.ndim(x) else np.reshape(x, 1) for x in (a, v))
-    y = apply("convolve", np.convolve, (a, v),
-              lambda g, y, a, v: np.convolve(g, np.flip(v), "valid") if len(v) <= len(g) else g,
-              lambda g, y, a, v: np.convolve(g, np.flip(a), "valid"))
+    y = apply(
+        "convolve",
+        np.convolve,
+        (a, v),
+        lambda g, y, a, v: np.convolve(g, np.flip(v), "valid") if len(v) <= len(g) else g,
+        lambda g, y, a, v: np.convolve(g, np.flip(a), "valid"),
+    )
     long, short = sorted((len(a), len(v)), reverse=True)
     if mode == "full":
         return y
@@ -407,13 +444,14 @@ def average(
 
     The weights have the shape of x, or of the axes that are summed over.
     """
-    x, weights = tensor_of(x), operand_of(weights)
+    x, *given = together(x) if weights is None else together(x, weights)
     axes = axes_of("average", axis, x.ndim)
     if weights is None:
         y = x.mean(axis, keepdims)
         total = np.full(y.shape, x.size / (y.size or 1), y.dtype)
         return (y, tensor_of(total)) if returned else y
-    if np.shape(weights) != x.shape:
+    (weights,) = given
+    if weights.shape != x.shape:
         lengths = tuple(x.shape[i] for i in axes)
         if axis is None or np.shape(weights) != lengths:
             raise ValueError(
@@ -440,9 +478,8 @@ def cov(
     Divided by n - 1, or by n if biased, or by n - ddof. `fweights` says how often each
     observation counts, in whole numbers, `aweights` how much.
     """
-    x = variables(x, rowvar, dtype)
-    if y is not None:
-        x = concatenate([x, variables(y, rowvar, dtype)])
+    given = together(x) if y is None else together(x, y)
+    x = concatenate([variables(part, rowvar, dtype) for part in given])
     ddof = (0 if bias else 1) if ddof is None else ddof
     n = x.shape[1]
     counts = None if fweights is None else integers_of("cov", fweights)
@@ -465,9 +502,8 @@ def cov(
     return ((deviations * weights) @ deviations.T / factor).squeeze()
 
 
-def variables(x, rowvar: bool, dtype: DTypeLike | None) -> Tensor:
+def variables(x: Tensor, rowvar: bool, dtype: DTypeLike | None) -> Tensor:
     """A row for each variable, as cov has them."""
-    x = tensor_of(x)
     x = x if dtype is None else x.astype(dtype)
     if x.ndim > 2:
         raise ValueError(f"cov: two axes at most, got shape {x.shape}")
@@ -542,15 +578,23 @@ def nanstd(x, axis: Axis = None, keepdims: bool = False, ddof: float = 0, *,
 @function(a="x")
 def nanmax(x, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The largest over axis of what is not nan, nan if nothing is; equal ones share evenly."""
-    return apply("nanmax", lambda x: np.nanmax(x, axis=axis, keepdims=keepdims), (tensor_of(x),),
-                 lambda g, y, x: share_of_some(g, y, x, axis, keepdims))
+    return apply(
+        "nanmax",
+        lambda x: np.nanmax(x, axis=axis, keepdims=keepdims),
+        (tensor_of(x),),
+        lambda g, y, x: share_of_some(g, y, x, axis, keepdims),
+    )
 
 
 @function(a="x")
 def nanmin(x, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The smallest over axis of what is not nan, nan if nothing is; equal ones share evenly."""
-    return apply("nanmin", lambda x: np.nanmin(x, axis=axis, keepdims=keepdims), (tensor_of(x),),
-                 lambda g, y, x: share_of_some(g, y, x, axis, keepdims))
+    return apply(
+        "nanmin",
+        lambda x: np.nanmin(x, axis=axis, keepdims=keepdims),
+        (tensor_of(x),),
+        lambda g, y, x: share_of_some(g, y, x, axis, keepdims),
+    )
 
 
 def share_of_some(g, y, x, axis: Axis, keepdims: bool):
@@ -598,7 +642,7 @@ def meshgrid(
 def full_like(
     x, fill_value, dtype: DTypeLike | None = None, *, shape: int | Sequence[int] | None = None
 ) -> Tensor | np.ndarray:
-    """An array of the shape and dtype of x; or a Tensor, if the value is one that has a gradient."""
+    """An array of the shape and dtype of x; a Tensor, if the value is one that has a gradient."""
     shape = np.shape(x) if shape is None else shape
     dtype = np.result_type(x) if dtype is None else dtype
     if isinstance(fill_value, Tensor) and fill_value.requires_grad:

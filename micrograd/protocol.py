@@ -32,7 +32,9 @@ OPERATORS = ("+", "-", "*", "/", "**", "@", "mod")
 CONSTANT: set[Callable] = set()  # what has no slope anywhere, and is computed on the arrays
 
 COMPLEX = "it is about complex numbers, and a Tensor holds real ones"
-WRITES = "it writes into an array, where a gradient would be lost: where(mask, a, b) makes a new one"
+WRITES = (
+    "it writes into an array, where a gradient would be lost: where(mask, a, b) makes a new one"
+)
 INTEGERS = "it is for integers, and a Tensor holds real numbers"
 REFUSED = {  # why, for names of NumPy's that a Tensor will not answer to
     **dict.fromkeys(("roots", "sort_complex", "real_if_close"), COMPLEX),
