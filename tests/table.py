@@ -183,7 +183,9 @@ def compare(ours, theirs, arrays, name, rng):
         assert_same(result.data, expected, f"{case}, {operand}, second gradient")
 
     for k, (xk, a) in enumerate(zip(x, arrays)):
-        assert np.array_equal(xk.data, a, equal_nan=True), f"{case}, operand {k}: its data were written to"
+        assert np.array_equal(xk.data, a, equal_nan=True), (
+            f"{case}, operand {k}: its data were written to"
+        )
     assert np.array_equal(g.data, g_before), f"{case}: the upstream gradient was written to"
 
 
@@ -396,8 +398,12 @@ def add_elementwise():
     row("np.modf", lambda x: np.modf(x)[0], torch.frac, ONE, broken)
     for name, f in (("fmax", torch.fmax), ("fmin", torch.fmin)):
         row(f"{name}, ties", getattr(micrograd, name), f, [*TWO, ((4, 5), (4, 5))], ties)
-    row("hypot(x, ints)", lambda x: micrograd.hypot(x, [1, 2, 3]),
-        lambda x: torch.hypot(x, torch.tensor([1.0, 2, 3]).to(x)), ones_of((), (3,), (2, 3)))
+    row(
+        "hypot(x, ints)",
+        lambda x: micrograd.hypot(x, [1, 2, 3]),
+        lambda x: torch.hypot(x, torch.tensor([1.0, 2, 3]).to(x)),
+        ones_of((), (3,), (2, 3)),
+    )
     row("arctan2(int8, x)", lambda x: micrograd.arctan2(np.int8([100, 101, 102]), x),
         lambda x: torch.arctan2(torch.tensor([100.0, 101, 102]).to(x), x),
         ones_of((3,), (2, 3)))  # fmt: skip
@@ -575,9 +581,13 @@ def add_options():
     }.items():
         row(f"{name}(where=)", lambda x, n=name: getattr(x, n)(-1, where=mask),
             lambda x, f=theirs: f(x, here.expand(x.shape), -1), cases, off_zero)  # fmt: skip
-        row(f"{name}(where=, keepdims=True)",
+        row(
+            f"{name}(where=, keepdims=True)",
             lambda x, n=name: getattr(x, n)(-1, True, where=mask),
-            lambda x, f=theirs: f(x, here.expand(x.shape), -1).unsqueeze(-1), cases, off_zero)
+            lambda x, f=theirs: f(x, here.expand(x.shape), -1).unsqueeze(-1),
+            cases,
+            off_zero,
+        )
     for name, f in (("max", torch.amax), ("min", torch.amin)):
         initial = {"max": -0.1, "min": 0.1}[name]
         beyond = {"max": torch.maximum, "min": torch.minimum}[name]
@@ -644,6 +654,7 @@ def add_order():
     m = micrograd
     matrices = ones_of((3, 4), (4, 3), (2, 3, 4), (3, 1), (1, 3))
     for axis in (0, 1, -1):
+
         def along(name, ours, theirs, cases=matrices, domain=distinct, axis=axis):
             row(f"{name}, axis={axis}", lambda x: ours(x, axis), lambda x: theirs(x, axis),
                 cases, domain)  # fmt: skip
@@ -651,16 +662,24 @@ def add_order():
         along("sort", lambda x, a: m.sort(x, a), lambda x, a: x.sort(a).values)
         along("sort, ties", lambda x, a: m.sort(x, a, "stable"),
               lambda x, a: x.sort(dim=a, stable=True).values, domain=ties)  # fmt: skip
-        along("partition", lambda x, a: m.partition(x, 0, a), lambda x, a: torch.gather(
-              x, a, torch.tensor(np.argpartition(x.detach().numpy(), 0, a))))
+        along(
+            "partition",
+            lambda x, a: m.partition(x, 0, a),
+            lambda x, a: torch.gather(
+                x, a, torch.tensor(np.argpartition(x.detach().numpy(), 0, a))
+            ),
+        )
         along("median", lambda x, a: m.median(x, a), torch_median)
         along("median(keepdims=True)", lambda x, a: m.median(x, a, True),
               lambda x, a: torch_median(x, a, True))  # fmt: skip
         for method in ("linear", "lower", "higher", "midpoint", "nearest"):
-            along(f"quantile({method})",
-                  lambda x, a, k=method: m.quantile(x, [0.1, 0.5, 0.85], a, k),
-                  lambda x, a, k=method: torch.quantile(
-                      x, torch.tensor([0.1, 0.5, 0.85], dtype=x.dtype), a, interpolation=k))
+            along(
+                f"quantile({method})",
+                lambda x, a, k=method: m.quantile(x, [0.1, 0.5, 0.85], a, k),
+                lambda x, a, k=method: torch.quantile(
+                    x, torch.tensor([0.1, 0.5, 0.85], dtype=x.dtype), a, interpolation=k
+                ),
+            )
         along("percentile", lambda x, a: m.percentile(x, 30, a, keepdims=True),
               lambda x, a: torch.quantile(x, 0.3, a, keepdim=True))  # fmt: skip
         along("ptp", lambda x, a: x.ptp(a), lambda x, a: x.amax(a) - x.amin(a))
@@ -676,15 +695,19 @@ def add_order():
         along("trapezoid(x=)", lambda x, a: m.trapezoid(x, x * x, axis=a),
               lambda x, a: torch.trapezoid(x, x * x, dim=a))  # fmt: skip
         for edge_order in (1, 2):
-            along(f"gradient(edge_order={edge_order})",
-                  lambda x, a, e=edge_order: m.gradient(x, 0.5, axis=a, edge_order=e),
-                  lambda x, a, e=edge_order: torch.gradient(
-                      x, spacing=0.5, dim=a, edge_order=e)[0],
-                  ones_of((3, 4), (2 + edge_order, 3, 4)))
+            along(
+                f"gradient(edge_order={edge_order})",
+                lambda x, a, e=edge_order: m.gradient(x, 0.5, axis=a, edge_order=e),
+                lambda x, a, e=edge_order: torch.gradient(x, spacing=0.5, dim=a, edge_order=e)[0],
+                ones_of((3, 4), (2 + edge_order, 3, 4)),
+            )
         along("take_along_axis(argsort)", lambda x, a: m.take_along_axis(x, x.argsort(a), a),
               lambda x, a: x.sort(a).values)  # fmt: skip
-        along("take_along_axis, one place", lambda x, a: m.take_along_axis(
-                  x, np.zeros([1] * x.ndim, int), a), lambda x, a: x.narrow(a, 0, 1))
+        along(
+            "take_along_axis, one place",
+            lambda x, a: m.take_along_axis(x, np.zeros([1] * x.ndim, int), a),
+            lambda x, a: x.narrow(a, 0, 1),
+        )
         along("gradient of take_along_axis",
               lambda x, a: grad((m.take_along_axis(x, x.argsort(a), a) ** 2).sum(), x,
                                 create_graph=True),
@@ -700,16 +723,36 @@ def add_order():
         along("nansum", lambda x, a: m.nansum(x, a), torch.nansum, domain=some_nan)
         along("nanmean", lambda x, a: m.nanmean(x, a), torch.nanmean,
               ones_of((3, 4), (2, 3, 4)), some_nan)  # fmt: skip
-        along("nanmax", lambda x, a: m.nanmax(x, a),
-              lambda x, a: x.nan_to_num(-9.0).amax(a), ones_of((3, 4), (2, 3, 4)), some_nan)
-        along("nanmin", lambda x, a: m.nanmin(x, a, True),
-              lambda x, a: x.nan_to_num(9.0).amin(a, True), ones_of((3, 4), (2, 3, 4)), some_nan)
+        along(
+            "nanmax",
+            lambda x, a: m.nanmax(x, a),
+            lambda x, a: x.nan_to_num(-9.0).amax(a),
+            ones_of((3, 4), (2, 3, 4)),
+            some_nan,
+        )
+        along(
+            "nanmin",
+            lambda x, a: m.nanmin(x, a, True),
+            lambda x, a: x.nan_to_num(9.0).amin(a, True),
+            ones_of((3, 4), (2, 3, 4)),
+            some_nan,
+        )
         along("nanprod", lambda x, a: m.nanprod(x, a),
               lambda x, a: x.nan_to_num(1.0).prod(a), domain=some_nan)  # fmt: skip
-        along("nanvar", lambda x, a: m.nanvar(x, a), lambda x, a: torch_var(
-              x.nan_to_num(), ~x.isnan(), a), ones_of((3, 4), (2, 3, 4)), some_nan)
-        along("nanstd", lambda x, a: m.nanstd(x, a), lambda x, a: torch_var(
-              x.nan_to_num(), ~x.isnan(), a).sqrt(), ones_of((4, 4), (4, 3, 4)), some_nan)
+        along(
+            "nanvar",
+            lambda x, a: m.nanvar(x, a),
+            lambda x, a: torch_var(x.nan_to_num(), ~x.isnan(), a),
+            ones_of((3, 4), (2, 3, 4)),
+            some_nan,
+        )
+        along(
+            "nanstd",
+            lambda x, a: m.nanstd(x, a),
+            lambda x, a: torch_var(x.nan_to_num(), ~x.isnan(), a).sqrt(),
+            ones_of((4, 4), (4, 3, 4)),
+            some_nan,
+        )
         along("nancumsum", lambda x, a: m.nancumsum(x, a),
               lambda x, a: x.nan_to_num().cumsum(a), domain=some_nan)  # fmt: skip
         along("nancumprod", lambda x, a: m.nancumprod(x, a),
@@ -720,20 +763,32 @@ def add_order():
     row("median()", m.median, lambda x: torch_median(x.reshape(-1), 0), ones_of((), (3,), (2, 4)))
     row("median((0, 2))", lambda x: m.median(x, (0, 2)),
         lambda x: torch_median(x.permute(1, 0, 2).flatten(1), 1), ones_of((2, 3, 4)))  # fmt: skip
-    row("take()", lambda x: x.take([[0, 2], [-1, 0]]),
-        lambda x: x.reshape(-1)[torch.tensor([[0, 2], [-1, 0]])], ones_of((3,), (2, 3)))
+    row(
+        "take()",
+        lambda x: x.take([[0, 2], [-1, 0]]),
+        lambda x: x.reshape(-1)[torch.tensor([[0, 2], [-1, 0]])],
+        ones_of((3,), (2, 3)),
+    )
     row("copy", lambda x: x.copy(), lambda x: x.clone(), ONE)
     row("average", m.average, lambda x: x.mean(), ones_of((), (3,), (2, 3)))
     row("ediff1d", lambda x: m.ediff1d(x, 2.0, [1, 3]), lambda x: torch.cat([
         torch.tensor([1.0, 3.0]).to(x), torch.diff(x.reshape(-1)), torch.tensor([2.0]).to(x)]),
         ones_of((1,), (3,), (2, 3)))  # fmt: skip
-    row("gradient of both axes", lambda x: m.gradient(x)[0] * m.gradient(x)[1],
-        lambda x: torch.gradient(x)[0] * torch.gradient(x)[1], ones_of((2, 3), (4, 4)))
+    row(
+        "gradient of both axes",
+        lambda x: m.gradient(x)[0] * m.gradient(x)[1],
+        lambda x: torch.gradient(x)[0] * torch.gradient(x)[1],
+        ones_of((2, 3), (4, 4)),
+    )
     row("gradient(coordinates)", lambda x: m.gradient(x, [0.0, 1.0, 3.0, 3.5]),
         lambda x: torch.gradient(x, spacing=(torch.tensor([0.0, 1.0, 3.0, 3.5]).to(x),))[0],
         ones_of((4,)))  # fmt: skip
-    row("linspace", lambda a, b: m.linspace(a, b, 5), lambda a, b: torch.stack(
-        [a + (b - a) * i / 4 for i in range(5)]), [((), ()), ((3,), (3,)), ((3,), (2, 1))])
+    row(
+        "linspace",
+        lambda a, b: m.linspace(a, b, 5),
+        lambda a, b: torch.stack([a + (b - a) * i / 4 for i in range(5)]),
+        [((), ()), ((3,), (3,)), ((3,), (2, 1))],
+    )
     row("linspace(endpoint=False, axis=-1)", lambda a, b: m.linspace(a, b, 4, False, axis=-1),
         lambda a, b: torch.stack([a + (b - a) * i / 4 for i in range(4)], -1),
         [((), ()), ((3,), (3,)), ((3,), (2, 1))])  # fmt: skip
@@ -751,15 +806,23 @@ def add_order():
             min(len(a), len(v)) - 1 : max(len(a), len(v))], vectors)  # fmt: skip
     row("correlate(full)", lambda a, v: m.correlate(a, v, "full"),
         lambda a, v: torch_convolve(a, v.flip(0)), vectors)  # fmt: skip
-    row("convolve(x, list)", lambda x: m.convolve(x, [1, 2, 1], "same"),
-        lambda x: torch_convolve(x, torch.tensor([1.0, 2, 1]).to(x))[1:-1], ones_of((3,), (5,)))
+    row(
+        "convolve(x, list)",
+        lambda x: m.convolve(x, [1, 2, 1], "same"),
+        lambda x: torch_convolve(x, torch.tensor([1.0, 2, 1]).to(x))[1:-1],
+        ones_of((3,), (5,)),
+    )
     row("cov", m.cov, torch.cov, ones_of((2, 4), (3, 3), (5,)))
     row("cov(x, y, ddof=0)", lambda x, y: m.cov(x, y, ddof=0), lambda x, y: torch.cov(
         torch.cat([x, y]), correction=0), [((2, 4), (1, 4))])  # fmt: skip
     row("cov(aweights=x)", lambda x, w: m.cov(x, aweights=w), lambda x, w: torch_cov(x, w),
         [((2, 4), (4,))], (normal, positive))  # fmt: skip
-    row("cov(fweights=)", lambda x: m.cov(x, fweights=[1, 2, 1, 3]),
-        lambda x: torch.cov(x, fweights=torch.tensor([1, 2, 1, 3])), ones_of((2, 4)))
+    row(
+        "cov(fweights=)",
+        lambda x: m.cov(x, fweights=[1, 2, 1, 3]),
+        lambda x: torch.cov(x, fweights=torch.tensor([1, 2, 1, 3])),
+        ones_of((2, 4)),
+    )
     row("corrcoef", m.corrcoef, torch.corrcoef, ones_of((2, 4), (3, 4)))
     row("meshgrid", lambda *xs: m.stack(m.meshgrid(*xs)), lambda *xs: torch.stack(
         torch.meshgrid(*xs, indexing="xy")), [((3,), (2,)), ((2,), (3,), (4,))])  # fmt: skip
