@@ -34,8 +34,9 @@ def erf_table(dtype: np.dtype, steps: int, end: int) -> tuple[np.ndarray, np.nda
 
 
 def erf(x, scale: float = 1):
-    """The error function of scale * x: a Taylor series around the nearest of many points where `math` knows it.
+    """The error function of scale * x, which NumPy lacks.
 
+    A Taylor series around the nearest of many points where `math` knows it.
     Of d = x - a, with the series of erf(a + d) - erf(a) over erf'(a) d, see Abramowitz and Stegun
     7.1.19. In float32 the points are so near that its first term is enough.
     """
