@@ -61,6 +61,8 @@ def find_uses():
                     operands[op] |= used[op]
     finally:
         engine.record = real_record
+    for op in rows:  # first those about it, which are the likeliest to catch a fault
+        rows[op].sort(key=lambda row: op not in row.name)
     return rows, operands
 
 
