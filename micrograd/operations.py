@@ -131,12 +131,17 @@ LOG_2, LOG_10 = math.log(2), math.log(10)
 
 # fmt: off
 exp      = unary("exp",     np.exp,     lambda g, y, x: g * y,               "e^x.")
-expm1    = unary("expm1",   np.expm1,   lambda g, y, x: g * (y + 1),     "e^x - 1, exact near 0.")
+expm1    = unary("expm1",   np.expm1,   lambda g, y, x: g * (y + 1),
+                 "e^x - 1, exact near 0.")
 exp2     = unary("exp2",    np.exp2,    lambda g, y, x: g * (y * LOG_2),     "2^x.")
-log      = unary("log",     np.log,     lambda g, y, x: g / x,           "The natural logarithm.")
-log1p    = unary("log1p",   np.log1p,   lambda g, y, x: g / (1 + x),    "log(1 + x), exact near 0.")
-log2     = unary("log2",    np.log2,    lambda g, y, x: g / (x * LOG_2),     "That to base 2.")
-log10    = unary("log10",   np.log10,   lambda g, y, x: g / (x * LOG_10),    "That to base 10.")
+log      = unary("log",     np.log,     lambda g, y, x: g / x,
+                 "The natural logarithm.")
+log1p    = unary("log1p",   np.log1p,   lambda g, y, x: g / (1 + x),
+                 "log(1 + x), exact near 0.")
+log2     = unary("log2",    np.log2,    lambda g, y, x: g / (x * LOG_2),
+                 "The logarithm to base 2.")
+log10    = unary("log10",   np.log10,   lambda g, y, x: g / (x * LOG_10),
+                 "The logarithm to base 10.")
 sqrt     = unary("sqrt",    np.sqrt,    lambda g, y, x: 0.5 * g / y,         "The square root.")
 cbrt     = unary("cbrt",    np.cbrt,    lambda g, y, x: g / (3 * y * y),     "The cube root.")
 square   = unary("square",  np.square,  lambda g, y, x: g * (2 * x),         "x^2.")
@@ -145,8 +150,10 @@ sin      = unary("sin",     np.sin,     lambda g, y, x: g * np.cos(x),       "Th
 cos      = unary("cos",     np.cos,     lambda g, y, x: -g * np.sin(x),      "The cosine.")
 tan      = unary("tan",     np.tan,     lambda g, y, x: g * (1 + y * y),     "The tangent.")
 sinh     = unary("sinh",    np.sinh,    lambda g, y, x: g * np.cosh(x),      "The hyperbolic sine.")
-cosh     = unary("cosh",    np.cosh,    lambda g, y, x: g * np.sinh(x),  "The hyperbolic cosine.")
-tanh     = unary("tanh",    np.tanh,    lambda g, y, x: g * (1 - y * y),     "Their quotient.")
+cosh     = unary("cosh",    np.cosh,    lambda g, y, x: g * np.sinh(x),
+                 "The hyperbolic cosine.")
+tanh     = unary("tanh",    np.tanh,    lambda g, y, x: g * (1 - y * y),
+                 "The hyperbolic tangent.")
 arcsin   = unary("arcsin",  np.arcsin,  lambda g, y, x: g / np.sqrt((1 - x) * (1 + x)),
                  "The angle from -pi/2 to pi/2 whose sine is x.")
 arccos   = unary("arccos",  np.arccos,  lambda g, y, x: -g / np.sqrt((1 - x) * (1 + x)),
