@@ -67,7 +67,7 @@ def integer(what: str, x: object, least: int = 1) -> int:
 
 def axes_of(op: str, axis: Axis, ndim: int) -> list[int]:
     """An axis argument as a list of non-negative ints."""
-    axes = range(ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    axes = range(ndim) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
     if not all(isinstance(i, (int, np.integer)) for i in axes):
         raise TypeError(f"{op}: axis is an integer, a tuple of them or None, got {describe(axis)}")
     if any(not -ndim <= i < ndim for i in axes):
@@ -183,6 +183,15 @@ def add_at(g, key, shape: Sequence[int]):
     return out
 
 
+def add_along(g, indices, axis: int, shape: Sequence[int]):
+    """Zeros of this shape, to which g is added at these places along axis."""
+    out = zeros(shape, g)
+    key = [*np.indices(shape, sparse=True)]
+    key[axis] = indices
+    np.add.at(out, tuple(key), g)
+    return out
+
+
 def copied(key):
     """An index whose arrays and lists may change without changing this one."""
     if isinstance(key, tuple):
@@ -286,12 +295,12 @@ def softmax(x, axis: Axis):
     return e / e.sum(axis=axis, keepdims=True)
 
 
-_erf = np.frompyfunc(math.erf, 1, 1)
-
-
-def erf(x):
-    """The error function, which NumPy lacks: element by element, by Python's `math`."""
-    return _erf(x[None]).astype(x.dtype)[0]  # of a number, _erf would give a Python float
+def gelu(x, t):
+    """x (1 + t) / 2, in the memory of one array."""
+    y = 1 + t
+    y *= x
+    y *= 0.5
+    return y
 
 
 # Matrix products

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from micrograd.arrays import KINDS, array_of, describe
+from micrograd.arrays import KINDS, Axis, array_of, describe
 from micrograd.recording import recorded_for
 
 if TYPE_CHECKING:
@@ -27,11 +27,40 @@ if TYPE_CHECKING:
 
 FUNCTIONS: dict[Callable, Callable] = {}  # NumPy's function, and the operation it is for Tensors
 RENAMED: dict[Callable, dict[str, str]] = {}  # arguments that NumPy calls otherwise than we do
+OF_UFUNCS: dict[tuple[np.ufunc, str], Callable] = {}  # (np.add, "reduce"), and its operation: sum
 OPERATORS = {  # and the methods by which a foreign object on the right takes its turn
     "+": "__radd__", "-": "__rsub__", "*": "__rmul__",
-    "/": "__rtruediv__", "**": "__rpow__", "@": "__rmatmul__",
+    "/": "__rtruediv__", "**": "__rpow__", "@": "__rmatmul__", "mod": "__rmod__",
 }  # fmt: skip
 CONSTANT: set[Callable] = set()  # what has no slope anywhere, and is computed on the arrays
+
+COMPLEX = "it is about complex numbers, and a Tensor holds real ones"
+WRITES = (
+    "it writes into an array, where a gradient would be lost: where(mask, a, b) makes a new one"
+)
+INTEGERS = "it is for integers, and a Tensor holds real numbers"
+REFUSED = {  # why, for names of NumPy's that a Tensor will not answer to
+    **dict.fromkeys(("roots", "sort_complex", "real_if_close"), COMPLEX),
+    **dict.fromkeys(
+        ("copyto", "fill_diagonal", "place", "put", "putmask", "put_along_axis"), WRITES
+    ),
+    **dict.fromkeys(
+        (
+            "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_count", "invert", "left_shift",
+            "right_shift", "gcd", "lcm", "packbits", "unpackbits", "unravel_index",
+            "ravel_multi_index", "ix_",
+        ),
+        INTEGERS,
+    ),
+    **dict.fromkeys(("ldexp", "frexp"), "take x * 2.0**n"),
+    **dict.fromkeys(("nextafter", "spacing"), "it is about how numbers are stored"),
+    "isnat": "it is about dates",
+    **dict.fromkeys(("compress", "extract"), "take t[mask]"),
+    **dict.fromkeys(("choose", "piecewise"), "take select, or where"),
+    "vander": "take x[:, None] ** np.arange(n)",
+    "float_power": "take astype(np.float64), and **",
+    "heaviside": "take where(x > 0, 1, where(x == 0, h, 0))",
+}  # fmt: skip
 
 ARITHMETIC = {  # what `help` says about it
     "__add__": "a + b, elementwise.",
@@ -47,6 +76,11 @@ ARITHMETIC = {  # what `help` says about it
 def data_of(x: object) -> Any:
     """The array of a Tensor; anything else as it is."""
     return x.data if isinstance(x, Protocol) else x
+
+
+def all_data_of(x: object) -> Any:
+    """`data_of`, inside lists and tuples too."""
+    return type(x)(map(all_data_of, x)) if type(x) in (list, tuple) else data_of(x)
 
 
 class ForeignError(TypeError):
@@ -336,6 +370,52 @@ class Protocol:
         """Where the smallest value is, as NumPy counts."""
         return self.data.argmin(axis, keepdims=keepdims)
 
+    def argsort(self, axis: int | None = -1, kind: str | None = None) -> np.ndarray:
+        """The places of the elements in ascending order, as NumPy sorts."""
+        return self.data.argsort(axis, kind)
+
+    def all(self, axis: Axis = None, keepdims: bool = False) -> np.ndarray:
+        """Whether no element is 0."""
+        return self.data.all(axis, keepdims=keepdims)
+
+    def any(self, axis: Axis = None, keepdims: bool = False) -> np.ndarray:
+        """Whether some element isn't 0."""
+        return self.data.any(axis, keepdims=keepdims)
+
+    # Rounding is constant between its steps
+
+    def round(self, decimals: int = 0) -> np.ndarray:
+        """The elements rounded to so many decimals: an array, for the slope is 0."""
+        return self.data.round(decimals)
+
+    def __round__(self, decimals: int | None = None) -> Any:
+        return self.round(decimals or 0) if self.ndim else round(self.item(), decimals)
+
+    def __floordiv__(self, other: object) -> np.ndarray:
+        """floor(self / other), elementwise: an array, for the slope is 0."""
+        return np.floor_divide(self.data, data_of(other))
+
+    def __rfloordiv__(self, other: object) -> np.ndarray:
+        """floor(other / self), where other is not a Tensor."""
+        return np.floor_divide(other, self.data)
+
+    def __divmod__(self, other: object) -> tuple[np.ndarray, Tensor]:
+        """(self // other, self % other)."""
+        return self // other, self % other
+
+    def __rdivmod__(self, other: object) -> tuple[np.ndarray, Tensor]:
+        """(other // self, other % self), where other is not a Tensor."""
+        return other // self, other % self
+
+    @property
+    def imag(self) -> np.ndarray:
+        """Zeros: the numbers are real."""
+        return np.zeros(self.shape, self.dtype)
+
+    def tolist(self) -> Any:
+        """The elements as Python floats, in nested lists."""
+        return self.data.tolist()
+
     # Text and copies
 
     def __repr__(self) -> str:
@@ -379,6 +459,7 @@ class Protocol:
                 f"np.{ufunc.__name__}: a Tensor cannot be written into an array, its gradient "
                 "would be lost: write array = array + tensor instead of array += tensor"
             )
+        inputs = [np.asarray(x) if isinstance(x, (list, tuple)) else x for x in inputs]
         if method == "__call__" and ufunc in FUNCTIONS:
             operation = FUNCTIONS[ufunc]
             if options.keys() <= (operation.__kwdefaults__ or {}).keys():  # as vecdot has axis
@@ -390,6 +471,14 @@ class Protocol:
                     raise
         if method == "__call__" and ufunc in CONSTANT and not options:
             return ufunc(*map(data_of, inputs))
+        if method == "outer" and not options and len(inputs) == 2:
+            a, b = inputs
+            return ufunc(np.reshape(a, (*np.shape(a), *np.ones(np.ndim(b), int))), b)
+        if (ufunc, method) in OF_UFUNCS:
+            operation, known = OF_UFUNCS[ufunc, method], options_of(OF_UFUNCS[ufunc, method])
+            if options.keys() <= known:
+                return operation(inputs[0], **{"axis": 0, **options})
+            options = [name for name in options if name not in known]
         call = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
         raise undefined(call, options)
 
@@ -397,8 +486,14 @@ class Protocol:
         if function in FUNCTIONS:
             return for_numpys_arguments(function)(*args, **options)
         if function in CONSTANT:
-            return function(*map(data_of, args), **{k: data_of(x) for k, x in options.items()})
+            return function(*all_data_of(args), **{k: all_data_of(x) for k, x in options.items()})
         raise undefined(name_in_numpy(function))
+
+
+@cache
+def options_of(operation: Callable) -> set[str]:
+    """The names of its arguments."""
+    return {*inspect.signature(operation).parameters}
 
 
 @cache
@@ -416,7 +511,9 @@ def for_numpys_arguments(function: Callable) -> Callable:
     several = next((p.name for p in ours.values() if p.kind is p.VAR_POSITIONAL), None)
     ours_for = {name: name for name in ours} | RENAMED.get(function, {})
     alike = {name for name in names if name in ours and name != several}
-    pairs = zip(names, [*ours][1:])
+    positional = [p.name for p in ours.values() if p.kind is not p.KEYWORD_ONLY]
+    numpys_default = {p.name: p.default for p in theirs}
+    pairs = zip(names, positional[1:])
     in_place = takewhile(lambda pair: ours_for.get(pair[0]) == pair[1] != several, pairs)
     n_alike = 1 + sum(1 for _ in in_place)  # so many arguments stand where NumPy has them
 
@@ -429,8 +526,9 @@ def for_numpys_arguments(function: Callable) -> Callable:
             if value is np._NoValue:
                 continue
             if name not in ours_for:
-                if value is None or (name, value) == ("order", "C"):  # what NumPy does anyway
-                    continue
+                default = numpys_default.get(name)
+                if value is None or value is default or (name, value) == ("order", "C"):
+                    continue  # what NumPy does anyway
                 raise undefined(name_in_numpy(function), [name])
             if ours_for[name] == several:  # reshape(2, 3), where NumPy has reshape((2, 3))
                 shape = (value,)
@@ -449,6 +547,9 @@ def name_in_numpy(function: Callable) -> str:
 def undefined(name: str, options: Iterable[str] = ()) -> TypeError:
     """The error for a NumPy function, or for options of one, that Tensors don't have."""
     given = f" with {', '.join(options)}" if options else ""
+    why = COMPLEX if name.startswith("fft.") else REFUSED.get(name)
+    if why and not given:
+        return TypeError(f"np.{name} is not defined for a Tensor: {why}")
     names = sorted({name_in_numpy(f) for f in FUNCTIONS})
     return TypeError(
         f"np.{name}{given} is not defined for a Tensor (use t.data where no gradient is wanted). "

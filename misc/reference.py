@@ -100,6 +100,7 @@ IMPORTS = {
         from collections.abc import Callable, Sequence
         from typing import Any, TypeVar
 
+        import numpy as np
         from numpy.typing import ArrayLike, DTypeLike
 
         from micrograd.arrays import Axis

@@ -81,6 +81,39 @@ def ties(rng, shape):
     return rng.integers(-1, 2, shape)
 
 
+def inside_one(rng, shape):
+    return rng.uniform(-0.9, 0.9, shape)
+
+
+def above_one(rng, shape):
+    return rng.uniform(1.2, 3.0, shape)
+
+
+def between_0_and_1(rng, shape):
+    return rng.uniform(0.1, 0.9, shape)
+
+
+def whole(rng, shape):
+    return rng.integers(1, 3, shape) * rng.choice([-1, 1], shape)
+
+
+def broken(rng, shape):
+    """Far from whole numbers."""
+    return rng.integers(-4, 4, shape) + rng.uniform(0.2, 0.8, shape)
+
+
+def distinct(rng, shape):
+    """Far from one another, in any order."""
+    return (rng.permutation(math.prod(shape)) * 0.5 - 1.25).reshape(shape)
+
+
+def some_nan(rng, shape):
+    """Every fifth element is nan."""
+    x = np.array(off_zero(rng, shape))
+    x.reshape(-1)[1::5] = np.nan
+    return x
+
+
 def one_zero(rng, shape):
     """A zero in the last place of every vector along the last axis."""
     x = np.array(off_zero(rng, shape))
@@ -152,7 +185,9 @@ def compare(ours, theirs, arrays, name, rng):
         assert_same(result.data, expected, f"{case}, {operand}, second gradient")
 
     for k, (xk, a) in enumerate(zip(x, arrays)):
-        assert np.array_equal(xk.data, a), f"{case}, operand {k}: its data were written to"
+        assert np.array_equal(xk.data, a, equal_nan=True), (
+            f"{case}, operand {k}: its data were written to"
+        )
     assert np.array_equal(g.data, g_before), f"{case}: the upstream gradient was written to"
 
 
@@ -281,21 +316,44 @@ def add_arithmetic():
 # Elementwise: a ufunc of NumPy's has its row as soon as it is an operation of ours. Here are only
 # those that PyTorch calls otherwise, and those whose domain is not all numbers.
 
-ELEMENTWISE = [f for f in FUNCTIONS if isinstance(f, np.ufunc) and f.signature is None]
-IN_TORCH = {"power": "pow"}
+ELEMENTWISE = [
+    f for f in FUNCTIONS if isinstance(f, np.ufunc) and f.signature is None and f.nout == 1
+]
+IN_TORCH = {"power": "pow", "fabs": "abs", "degrees": "rad2deg", "radians": "deg2rad"}
 DOMAINS = {
     "log": positive,
     "log1p": positive,
+    "log2": positive,
+    "log10": positive,
     "sqrt": positive,
+    "cbrt": positive,
+    "reciprocal": off_zero,
     "absolute": off_zero,
+    "fabs": off_zero,
+    "arcsin": inside_one,
+    "arccos": inside_one,
+    "arctanh": inside_one,
+    "arccosh": above_one,
     "divide": (normal, off_zero),
     "power": (positive, normal),
+    "arctan2": (off_zero, off_zero),
+    "hypot": (off_zero, off_zero),
+    "copysign": (off_zero, off_zero),
+    # far from where the quotient is a whole number
+    "remainder": (broken, whole),
+    "fmod": (broken, whole),
 }
 
 
 def torch_function(ufunc):
     """PyTorch's function for a ufunc, looked up when called, so that one row alone can fail."""
     name = IN_TORCH.get(ufunc.__name__, ufunc.__name__)
+    if name == "cbrt":
+        return lambda x: x ** (1 / 3)
+    if name == "logaddexp2":  # whose derivative PyTorch divides by log(2)
+        return lambda a, b: torch.logaddexp(a * math.log(2), b * math.log(2)) / math.log(2)
+    if name == "conjugate":
+        return lambda x: x * 1
     return lambda *xs: getattr(torch, name)(*xs)
 
 
@@ -330,6 +388,43 @@ def add_elementwise():
     row("gelu('none')", lambda x: x.gelu("none"), functional.gelu, ONE)
     row("gelu('tanh')", lambda x: x.gelu("tanh"),
         lambda x: functional.gelu(x, approximate="tanh"), ONE)  # fmt: skip
+
+    row("real", lambda x: x.real, lambda x: x * 1, ONE)
+    row("+x", operator.pos, lambda x: x * 1, ONE)
+    row("x % y", operator.mod, torch.remainder, TWO, (broken, whole))
+    row("x % 2", lambda x: x % 2, cases=ONE, domain=broken)
+    row("7 % x", lambda x: 7 % x, lambda x: torch.remainder(torch.tensor(7.0).to(x), x), ONE,
+        lambda rng, shape: rng.uniform(2.4, 3.2, shape))  # fmt: skip
+    row("divmod(x, 2)[1]", lambda x: divmod(x, 2)[1], lambda x: x % 2, ONE, broken)
+    row("np.divmod", lambda a, b: np.divmod(a, b)[1], torch.remainder, TWO, (broken, whole))
+    row("np.modf", lambda x: np.modf(x)[0], torch.frac, ONE, broken)
+    for name, f in (("fmax", torch.fmax), ("fmin", torch.fmin)):
+        row(f"{name}, ties", getattr(micrograd, name), f, [*TWO, ((4, 5), (4, 5))], ties)
+    row(
+        "hypot(x, ints)",
+        lambda x: micrograd.hypot(x, [1, 2, 3]),
+        lambda x: torch.hypot(x, torch.tensor([1.0, 2, 3]).to(x)),
+        ones_of((), (3,), (2, 3)),
+    )
+    row("arctan2(int8, x)", lambda x: micrograd.arctan2(np.int8([100, 101, 102]), x),
+        lambda x: torch.arctan2(torch.tensor([100.0, 101, 102]).to(x), x),
+        ones_of((3,), (2, 3)))  # fmt: skip
+    for name, f, domain in (
+        ("erf", torch.special.erf, normal),
+        ("erfc", torch.special.erfc, normal),
+        ("ndtr", torch.special.ndtr, normal),
+        ("logit", torch.special.logit, between_0_and_1),
+        ("gammaln", torch.special.gammaln, positive),
+        ("digamma", torch.special.digamma, positive),
+    ):
+        row(name, getattr(micrograd, name), f, ONE, domain)
+    for n in (0, 1, 2, 5):
+        row(f"polygamma({n})", lambda x, n=n: micrograd.polygamma(n, x),
+            lambda x, n=n: torch.polygamma(n, x), ONE, positive)  # fmt: skip
+    row("sinc", lambda x: x.sinc(), torch.sinc, ONE, off_zero)
+    row("nan_to_num", np.nan_to_num, torch.nan_to_num, ONE, some_nan)
+    row("nan_to_num(nan=3)", lambda x: np.nan_to_num(x, nan=3.0),
+        lambda x: torch.nan_to_num(x, nan=3.0), ONE, some_nan)  # fmt: skip
 
     for lo, hi in ((-0.5, 0.5), (None, 0.5), (-0.5, None), (-1, 1)):
         row(f"clip({lo}, {hi})", lambda x, lo=lo, hi=hi: x.clip(lo, hi),
@@ -461,6 +556,280 @@ def add_reductions():
             lambda x, f=f: f(x.permute(1, 0, 2).flatten(1), 1)
             .reshape(x.shape[1], x.shape[0], x.shape[2]).permute(1, 0, 2),
             ones_of((2, 3, 4), (2, 1, 1)))  # fmt: skip
+
+
+# Options of reductions
+
+
+def add_options():
+    mask = np.array([[True, False, True], [False, True, True]])
+    here = torch.tensor(mask)
+    cases = ones_of((2, 3), (4, 2, 3), (1, 2, 3))
+    for name, theirs in {
+        "sum": lambda x, m, a: (x * m).sum(a),
+        "mean": lambda x, m, a: (x * m).sum(a) / m.sum(a),
+        "prod": lambda x, m, a: torch.where(m, x, 1.0).prod(a),
+        "var": lambda x, m, a: torch_var(x, m, a),
+        "std": lambda x, m, a: torch_var(x, m, a).sqrt(),
+    }.items():
+        row(f"{name}(where=)", lambda x, n=name: getattr(x, n)(-1, where=mask),
+            lambda x, f=theirs: f(x, here.expand(x.shape), -1), cases, off_zero)  # fmt: skip
+        row(
+            f"{name}(where=, keepdims=True)",
+            lambda x, n=name: getattr(x, n)(-1, True, where=mask),
+            lambda x, f=theirs: f(x, here.expand(x.shape), -1).unsqueeze(-1),
+            cases,
+            off_zero,
+        )
+    for name, f in (("max", torch.amax), ("min", torch.amin)):
+        initial = {"max": -0.1, "min": 0.1}[name]
+        beyond = {"max": torch.maximum, "min": torch.minimum}[name]
+        row(f"{name}(initial=)", lambda x, n=name, i=initial: getattr(x, n)(-1, initial=i),
+            lambda x, f=f, i=initial, b=beyond: b(f(x, -1), torch.tensor(i, dtype=x.dtype)),
+            ones_of((3,), (2, 3), (4, 1)), off_zero)  # fmt: skip
+        row(f"{name}(initial=, where=)",
+            lambda x, n=name, i=initial: getattr(x, n)(-1, initial=i, where=mask),
+            lambda x, f=f, i=initial, b=beyond: b(
+                f(torch.where(here, x, -1e9 if i < 0 else 1e9), -1),
+                torch.tensor(i, dtype=x.dtype)),
+            cases, off_zero)  # fmt: skip
+    row("sum(initial=)", lambda x: x.sum(0, initial=3.0), lambda x: x.sum(0) + 3,
+        ones_of((3,), (2, 3), (0, 3)))  # fmt: skip
+    row("prod(initial=)", lambda x: x.prod(0, initial=3.0), lambda x: x.prod(0) * 3,
+        ones_of((3,), (2, 3)))  # fmt: skip
+    row("var(correction=1)", lambda x: x.var(0, correction=1),
+        lambda x: torch.var(x, 0, correction=1), ones_of((3,), (4, 3)))  # fmt: skip
+    row("var(mean=)", lambda x: x.var(0, mean=x.mean(0, True)),
+        lambda x: torch.var(x, 0, correction=0), ones_of((3,), (4, 3)))  # fmt: skip
+    row("std(mean=)", lambda x: x.std(0, mean=x.mean(0, True)),
+        lambda x: torch.std(x, 0, correction=0), ones_of((3,), (4, 3)))  # fmt: skip
+    row("np.add.reduce", np.add.reduce, lambda x: x.sum(0), ones_of((3,), (2, 3)))
+    row("np.multiply.reduce(axis=None)", lambda x: np.multiply.reduce(x, axis=None),
+        lambda x: x.prod(), ones_of((3,), (2, 3)))  # fmt: skip
+    row("np.maximum.reduce", np.maximum.reduce, lambda x: x.amax(0), ones_of((3,), (2, 3)))
+    row("np.add.accumulate", np.add.accumulate, lambda x: x.cumsum(0), ones_of((3,), (2, 3)))
+    row("np.subtract.outer", np.subtract.outer,
+        lambda a, b: a.reshape(*a.shape, *[1] * b.ndim) - b,
+        [((2,), (3,)), ((2, 2), (3,)), ((), (2, 1))])  # fmt: skip
+
+
+def torch_var(x, m, axis):
+    n = m.sum(axis, keepdim=True)
+    d = (x - (x * m).sum(axis, keepdim=True) / n) * m
+    return (d * d).sum(axis) / n.squeeze(axis)
+
+
+# Along an axis, in the order of the elements
+
+
+def torch_median(x, axis, keepdims=False):
+    return torch.quantile(x, 0.5, axis, keepdim=keepdims)
+
+
+def torch_convolve(a, v):
+    """The full convolution of two vectors."""
+    return functional.conv1d(a[None, None], v.flip(0)[None, None], padding=len(v) - 1)[0, 0]
+
+
+def torch_interp(x, xp, fp):
+    piece = (torch.searchsorted(xp.detach(), x.detach(), right=True) - 1).clamp(0, len(xp) - 2)
+    slope = (fp[piece + 1] - fp[piece]) / (xp[piece + 1] - xp[piece])
+    y = fp[piece] + slope * (x - xp[piece])
+    y = torch.where(x < xp[0], fp[0], y)
+    return torch.where(x > xp[-1], fp[-1], y)
+
+
+def ascending(rng, shape):
+    return np.sort(distinct(rng, shape)) + rng.uniform(0, 0.2, shape)
+
+
+def add_order():
+    m = micrograd
+    matrices = ones_of((3, 4), (4, 3), (2, 3, 4), (3, 1), (1, 3))
+    for axis in (0, 1, -1):
+
+        def along(name, ours, theirs, cases=matrices, domain=distinct, axis=axis):
+            row(f"{name}, axis={axis}", lambda x: ours(x, axis), lambda x: theirs(x, axis),
+                cases, domain)  # fmt: skip
+
+        along("sort", lambda x, a: m.sort(x, a), lambda x, a: x.sort(a).values)
+        along("sort, ties", lambda x, a: m.sort(x, a, "stable"),
+              lambda x, a: x.sort(dim=a, stable=True).values, domain=ties)  # fmt: skip
+        along(
+            "partition",
+            lambda x, a: m.partition(x, 0, a),
+            lambda x, a: torch.gather(
+                x, a, torch.tensor(np.argpartition(x.detach().numpy(), 0, a))
+            ),
+        )
+        along("median", lambda x, a: m.median(x, a), torch_median)
+        along("median(keepdims=True)", lambda x, a: m.median(x, a, True),
+              lambda x, a: torch_median(x, a, True))  # fmt: skip
+        for method in ("linear", "lower", "higher", "midpoint", "nearest"):
+            along(
+                f"quantile({method})",
+                lambda x, a, k=method: m.quantile(x, [0.1, 0.5, 0.85], a, k),
+                lambda x, a, k=method: torch.quantile(
+                    x, torch.tensor([0.1, 0.5, 0.85], dtype=x.dtype), a, interpolation=k
+                ),
+            )
+        along("percentile", lambda x, a: m.percentile(x, 30, a, keepdims=True),
+              lambda x, a: torch.quantile(x, 0.3, a, keepdim=True))  # fmt: skip
+        along("ptp", lambda x, a: x.ptp(a), lambda x, a: x.amax(a) - x.amin(a))
+        along("diff", lambda x, a: m.diff(x, axis=a), lambda x, a: torch.diff(x, dim=a))
+        along("diff(n=2)", lambda x, a: m.diff(x, 2, a), lambda x, a: torch.diff(x, 2, a))
+        along("diff(n=0)", lambda x, a: m.diff(x, 0, a), lambda x, a: x * 1)
+        along("diff(append=)", lambda x, a: m.diff(x, 1, a, append=x * x),
+              lambda x, a: torch.diff(x, 1, a, append=x * x))  # fmt: skip
+        along("trapezoid", lambda x, a: m.trapezoid(x, axis=a),
+              lambda x, a: torch.trapezoid(x, dim=a))  # fmt: skip
+        along("trapezoid(dx=)", lambda x, a: m.trapezoid(x, dx=0.5, axis=a),
+              lambda x, a: torch.trapezoid(x, dx=0.5, dim=a))  # fmt: skip
+        along("trapezoid(x=)", lambda x, a: m.trapezoid(x, x * x, axis=a),
+              lambda x, a: torch.trapezoid(x, x * x, dim=a))  # fmt: skip
+        for edge_order in (1, 2):
+            along(
+                f"gradient(edge_order={edge_order})",
+                lambda x, a, e=edge_order: m.gradient(x, 0.5, axis=a, edge_order=e),
+                lambda x, a, e=edge_order: torch.gradient(x, spacing=0.5, dim=a, edge_order=e)[0],
+                ones_of((3, 4), (2 + edge_order, 3, 4)),
+            )
+        along("take_along_axis(argsort)", lambda x, a: m.take_along_axis(x, x.argsort(a), a),
+              lambda x, a: x.sort(a).values)  # fmt: skip
+        along(
+            "take_along_axis, one place",
+            lambda x, a: m.take_along_axis(x, np.zeros([1] * x.ndim, int), a),
+            lambda x, a: x.narrow(a, 0, 1),
+        )
+        along("gradient of take_along_axis",
+              lambda x, a: grad((m.take_along_axis(x, x.argsort(a), a) ** 2).sum(), x,
+                                create_graph=True),
+              lambda x, a: 2 * x)  # fmt: skip
+        along("take", lambda x, a: x.take([0, 0, -1], a),
+              lambda x, a: x.index_select(a, torch.tensor([0, 0, x.shape[a] - 1])))  # fmt: skip
+        along("take(wrap)", lambda x, a: x.take([1, -9], a, "wrap"),
+              lambda x, a: x.index_select(a, torch.tensor([1, -9]) % x.shape[a]))  # fmt: skip
+        along("take(clip)", lambda x, a: x.take([9, -9], a, "clip"),
+              lambda x, a: x.index_select(a, torch.tensor([x.shape[a] - 1, 0])))  # fmt: skip
+        along("average(weights=)", lambda x, a: m.average(x, a, x * x),
+              lambda x, a: (x * x * x).sum(a) / (x * x).sum(a))  # fmt: skip
+        along("nansum", lambda x, a: m.nansum(x, a), torch.nansum, domain=some_nan)
+        along("nanmean", lambda x, a: m.nanmean(x, a), torch.nanmean,
+              ones_of((3, 4), (2, 3, 4)), some_nan)  # fmt: skip
+        along(
+            "nanmax",
+            lambda x, a: m.nanmax(x, a),
+            lambda x, a: x.nan_to_num(-9.0).amax(a),
+            ones_of((3, 4), (2, 3, 4)),
+            some_nan,
+        )
+        along(
+            "nanmin",
+            lambda x, a: m.nanmin(x, a, True),
+            lambda x, a: x.nan_to_num(9.0).amin(a, True),
+            ones_of((3, 4), (2, 3, 4)),
+            some_nan,
+        )
+        along("nanprod", lambda x, a: m.nanprod(x, a),
+              lambda x, a: x.nan_to_num(1.0).prod(a), domain=some_nan)  # fmt: skip
+        along(
+            "nanvar",
+            lambda x, a: m.nanvar(x, a),
+            lambda x, a: torch_var(x.nan_to_num(), ~x.isnan(), a),
+            ones_of((3, 4), (2, 3, 4)),
+            some_nan,
+        )
+        along(
+            "nanstd",
+            lambda x, a: m.nanstd(x, a),
+            lambda x, a: torch_var(x.nan_to_num(), ~x.isnan(), a).sqrt(),
+            ones_of((4, 4), (4, 3, 4)),
+            some_nan,
+        )
+        along("nancumsum", lambda x, a: m.nancumsum(x, a),
+              lambda x, a: x.nan_to_num().cumsum(a), domain=some_nan)  # fmt: skip
+        along("nancumprod", lambda x, a: m.nancumprod(x, a),
+              lambda x, a: x.nan_to_num(1.0).cumprod(a), domain=some_nan)  # fmt: skip
+
+    row("sort(axis=None)", lambda x: m.sort(x, None), lambda x: x.reshape(-1).sort().values,
+        ONE, distinct)  # fmt: skip
+    row("median()", m.median, lambda x: torch_median(x.reshape(-1), 0), ones_of((), (3,), (2, 4)))
+    row("median((0, 2))", lambda x: m.median(x, (0, 2)),
+        lambda x: torch_median(x.permute(1, 0, 2).flatten(1), 1), ones_of((2, 3, 4)))  # fmt: skip
+    row(
+        "take()",
+        lambda x: x.take([[0, 2], [-1, 0]]),
+        lambda x: x.reshape(-1)[torch.tensor([[0, 2], [-1, 0]])],
+        ones_of((3,), (2, 3)),
+    )
+    row("copy", lambda x: x.copy(), lambda x: x.clone(), ONE)
+    row("average", m.average, lambda x: x.mean(), ones_of((), (3,), (2, 3)))
+    row("ediff1d", lambda x: m.ediff1d(x, 2.0, [1, 3]), lambda x: torch.cat([
+        torch.tensor([1.0, 3.0]).to(x), torch.diff(x.reshape(-1)), torch.tensor([2.0]).to(x)]),
+        ones_of((1,), (3,), (2, 3)))  # fmt: skip
+    row(
+        "gradient of both axes",
+        lambda x: m.gradient(x)[0] * m.gradient(x)[1],
+        lambda x: torch.gradient(x)[0] * torch.gradient(x)[1],
+        ones_of((2, 3), (4, 4)),
+    )
+    row("gradient(coordinates)", lambda x: m.gradient(x, [0.0, 1.0, 3.0, 3.5]),
+        lambda x: torch.gradient(x, spacing=(torch.tensor([0.0, 1.0, 3.0, 3.5]).to(x),))[0],
+        ones_of((4,)))  # fmt: skip
+    row(
+        "linspace",
+        lambda a, b: m.linspace(a, b, 5),
+        lambda a, b: torch.stack([a + (b - a) * i / 4 for i in range(5)]),
+        [((), ()), ((3,), (3,)), ((3,), (2, 1))],
+    )
+    row("linspace(endpoint=False, axis=-1)", lambda a, b: m.linspace(a, b, 4, False, axis=-1),
+        lambda a, b: torch.stack([a + (b - a) * i / 4 for i in range(4)], -1),
+        [((), ()), ((3,), (3,)), ((3,), (2, 1))])  # fmt: skip
+    row("linspace(retstep=True)", lambda a, b: m.linspace(a, b, retstep=True)[1],
+        lambda a, b: (b - a) / 49, [((), ()), ((3,), (3,))])  # fmt: skip
+    row("interp", m.interp, torch_interp,
+        [((7,), (4,), (4,)), ((2, 3), (3,), (3,)), ((), (5,), (5,))],
+        (normal, ascending, normal))  # fmt: skip
+    row("interp at several points of one piece", m.interp, torch_interp, [((9,), (2,), (2,))],
+        (between_0_and_1, lambda rng, shape: np.array([0.0, 1.0]), normal))  # fmt: skip
+    vectors = [((5,), (2,)), ((2,), (5,)), ((3,), (3,)), ((1,), (4,))]
+    row("convolve", m.convolve, torch_convolve, vectors)
+    row("convolve(valid)", lambda a, v: m.convolve(a, v, "valid"),
+        lambda a, v: torch_convolve(a, v)[
+            min(len(a), len(v)) - 1 : max(len(a), len(v))], vectors)  # fmt: skip
+    row("correlate(full)", lambda a, v: m.correlate(a, v, "full"),
+        lambda a, v: torch_convolve(a, v.flip(0)), vectors)  # fmt: skip
+    row(
+        "convolve(x, list)",
+        lambda x: m.convolve(x, [1, 2, 1], "same"),
+        lambda x: torch_convolve(x, torch.tensor([1.0, 2, 1]).to(x))[1:-1],
+        ones_of((3,), (5,)),
+    )
+    row("cov", m.cov, torch.cov, ones_of((2, 4), (3, 3), (5,)))
+    row("cov(x, y, ddof=0)", lambda x, y: m.cov(x, y, ddof=0), lambda x, y: torch.cov(
+        torch.cat([x, y]), correction=0), [((2, 4), (1, 4))])  # fmt: skip
+    row("cov(aweights=x)", lambda x, w: m.cov(x, aweights=w), lambda x, w: torch_cov(x, w),
+        [((2, 4), (4,))], (normal, positive))  # fmt: skip
+    row(
+        "cov(fweights=)",
+        lambda x: m.cov(x, fweights=[1, 2, 1, 3]),
+        lambda x: torch.cov(x, fweights=torch.tensor([1, 2, 1, 3])),
+        ones_of((2, 4)),
+    )
+    row("corrcoef", m.corrcoef, torch.corrcoef, ones_of((2, 4), (3, 4)))
+    row("meshgrid", lambda *xs: m.stack(m.meshgrid(*xs)), lambda *xs: torch.stack(
+        torch.meshgrid(*xs, indexing="xy")), [((3,), (2,)), ((2,), (3,), (4,))])  # fmt: skip
+    row("meshgrid(sparse, ij)", lambda *xs: m.meshgrid(*xs, indexing="ij", sparse=True)[1],
+        lambda a, b: b[None] + 0 * a[0], [((3,), (2,))])  # fmt: skip
+    row("full_like", lambda x: np.full_like(x, x.sum()), lambda x: x.sum().expand(x.shape),
+        ones_of((3,), (2, 3)))  # fmt: skip
+
+
+def torch_cov(x, w):
+    """With weights, in PyTorch's own arithmetic, which takes no gradient of them."""
+    mean = (x * w).sum(1, keepdim=True) / w.sum()
+    d = x - mean
+    return (d * w) @ d.T / (w.sum() - (w * w).sum() / w.sum())
 
 
 # Shapes
@@ -1229,6 +1598,8 @@ def add_products():
 add_arithmetic()
 add_elementwise()
 add_reductions()
+add_options()
+add_order()
 add_shapes()
 add_indices()
 add_several()

@@ -18,7 +18,7 @@ import test_operations
 import test_protocol
 from table import ROWS, check_against_pytorch, check_in_float32
 
-from micrograd import Tensor, arrays, calculus, engine, linalg, operations, shapes
+from micrograd import Tensor, arrays, calculus, engine, linalg, operations, order, shapes
 from micrograd.protocol import data_of
 from micrograd.recording import nobody, recorded_for
 
@@ -64,6 +64,8 @@ def find_uses():
                     operands[op] |= used[op]
     finally:
         engine.record = real_record
+    for op in rows:  # first those about it, which are the likeliest to catch a fault
+        rows[op].sort(key=lambda row: op not in row.name)
     return rows, operands
 
 
@@ -95,10 +97,18 @@ FORWARD_FAULTS = {
 }
 
 
+ZERO = {("copysign", 1)}  # nothing that is done to it makes a difference
+
+
 @pytest.mark.parametrize("fault", DERIVATIVE_FAULTS)
 @pytest.mark.parametrize(
     ("op", "k"),
-    [(op, k) for op in OPERANDS for k in sorted(OPERANDS[op]) if op not in ARBITRARY | FLAT],
+    [
+        (op, k)
+        for op in OPERANDS
+        for k in sorted(OPERANDS[op])
+        if op not in ARBITRARY | FLAT and (op, k) not in ZERO
+    ],
 )
 def test_a_fault_in_a_derivative_is_caught(op, k, fault, monkeypatch):
     def faulty(name, forward, operands, derivatives):
@@ -118,7 +128,7 @@ HARMLESS = {
     for op, fault in itertools.product(
         ("scatter", "cofactors", "cofactors_slope"), ("always float64", "another shape")
     )
-} - {("scatter", "another shape")}
+} - {("scatter", "another shape")} | {("add_along_axis", "always float64")}
 
 
 @pytest.mark.parametrize(
@@ -145,10 +155,18 @@ def test_a_fault_in_a_forward_function_is_caught(op, fault, monkeypatch):
 def test_the_table_uses_every_operation_of_the_engine():
     made = {
         call.args[0].value
-        for room in (engine, operations, shapes, linalg, calculus, sys.modules["micrograd.einsum"])
+        for room in (
+            engine,
+            operations,
+            shapes,
+            order,
+            linalg,
+            calculus,
+            sys.modules["micrograd.einsum"],
+        )
         for call in ast.walk(ast.parse(inspect.getsource(room)))
         if isinstance(call, ast.Call)
-        and getattr(call.func, "id", "") in ("apply", "operation", "elementwise", "unary")
+        and getattr(call.func, "id", "") in ("apply", "operation", "elementwise", "unary", "binary")
         and isinstance(call.args[0], ast.Constant)
     }
     assert len(made) > 40

@@ -18,8 +18,7 @@ from hypothesis.errors import HypothesisException
 from recording import Recording
 from strategies import LAYOUTS, floats, graphs, layers, layouts, numbers, optimizers, seeds
 
-from micrograd import Tensor, apply, arrays, calculus, files, grad, nn, no_grad, optim
-from micrograd import convolution
+from micrograd import Tensor, apply, arrays, calculus, convolution, files, grad, nn, no_grad, optim
 from micrograd import layers as rooms
 from micrograd.arrays import KINDS
 from micrograd.engine import backpropagate, wrap
