@@ -42,6 +42,12 @@ def array_of(what: str, x: object, kinds: str = "", expected: str = "real number
     return array
 
 
+def explained(op: str, values: Sequence, error: Exception) -> Exception:
+    """An error of NumPy's that says which operation it was, and of which shapes."""
+    kind = next(k for k in ERRORS if isinstance(error, k))
+    return kind(f"{op} of shape {' and '.join(str(np.shape(x)) for x in values)}: {error}")
+
+
 def floats(data: object) -> np.ndarray:
     """A copy of data as an array of floats; integers and bools become float64."""
     array = np.array(array_of("Tensor", data))

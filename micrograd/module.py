@@ -112,6 +112,8 @@ class Module:
         state = fitting(state, mine, strict)
         for name, array in mine.items():
             array[...] = state[name]
+        for p in self.parameters():
+            p.data = p.data  # which says that it was written to
 
     def torch_modules(self, door: Door) -> list:
         """PyTorch's modules that, one after the other, compute the same: `to_torch` asks for them.

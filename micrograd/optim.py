@@ -69,6 +69,7 @@ class Optimizer:
             else:
                 for block in _blocks(p.data, p.grad, *state):
                     self._update(self.steps[i], *block)
+            p.data = p.data  # which says that it was written to
 
     def _update(self, step: int, p: np.ndarray, g: np.ndarray, *state: np.ndarray) -> None:
         """Change a parameter p with gradient g and its state in place; step counts from 1."""

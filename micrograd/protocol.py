@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from micrograd.arrays import KINDS, Axis, array_of, describe
-from micrograd.recording import recorded_for
+from micrograd.recording import next_age, recorded_for
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -174,14 +174,21 @@ class Protocol:
 
     @property
     def data(self) -> NDArray[Any]:
-        """The array; it may be written to, and replaced."""
+        """The array; it may be written to, and replaced.
+
+        `backward` refuses a leaf that was written in place, as by `t.data += 1` or by an optimizer,
+        after an operation had used it. It can't see `t.data[0] = 1`: `detect_anomaly` does.
+        """
         if isinstance(self._value, np.generic):
             self._value = np.asarray(self._value)
         return self._value
 
     @data.setter
     def data(self, array: ArrayLike) -> None:
-        self._value = array_of("data", array, "f", "an array of floats")
+        if array is self._value:  # after t.data += 1
+            self._written = next_age()
+        else:
+            self._value = array_of("data", array, "f", "an array of floats")
 
     @property
     def grad(self) -> NDArray[Any]:
