@@ -1,26 +1,77 @@
 """Reverse-mode automatic differentiation on NumPy arrays, and a small neural-network library."""
 
-from micrograd import memory, nn, optim  # noqa: F401
-from micrograd.calculus import grad, hessian, jacobian
+from micrograd import linalg, memory, nn, optim  # noqa: F401
+from micrograd.calculus import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from micrograd.einsum import einsum
 from micrograd.engine import Tensor, apply, no_grad, operation
+from micrograd.linalg import norm
 from micrograd.names import MICROGRAD, of_module
 from micrograd.operations import (
+    arctan2,
     concatenate,
+    copysign,
+    digamma,
     dot,
+    erf,
+    erfc,
+    fmax,
+    fmin,
+    fmod,
+    gammaln,
+    hypot,
     linear,
+    logaddexp,
+    logaddexp2,
+    logit,
     maximum,
     minimum,
-    norm,
+    mod,
+    ndtr,
     outer,
+    polygamma,
     stack,
     where,
-)
+)  # fmt: skip
+from micrograd.order import (
+    average,
+    convolve,
+    corrcoef,
+    correlate,
+    cov,
+    diff,
+    ediff1d,
+    gradient,
+    interp,
+    linspace,
+    median,
+    meshgrid,
+    nancumprod,
+    nancumsum,
+    nanmax,
+    nanmean,
+    nanmin,
+    nanprod,
+    nanstd,
+    nansum,
+    nanvar,
+    partition,
+    percentile,
+    quantile,
+    sort,
+    take_along_axis,
+    trapezoid,
+)  # fmt: skip
 
 __version__ = "1.0.0"
 __all__ = [
-    "Tensor", "apply", "concatenate", "dot", "einsum", "grad", "hessian", "jacobian", "linear",
-    "maximum", "minimum", "nn", "no_grad", "norm", "operation", "optim", "outer", "stack", "where",
+    "Tensor", "apply", "arctan2", "average", "concatenate", "convolve", "copysign", "corrcoef",
+    "correlate", "cov", "diff", "digamma", "dot", "ediff1d", "einsum", "erf", "erfc", "fmax",
+    "fmin", "fmod", "gammaln", "grad", "gradient", "hessian", "hvp", "hypot", "interp", "jacobian",
+    "jvp", "linalg", "linear", "linspace", "logaddexp", "logaddexp2", "logit", "maximum", "median",
+    "meshgrid", "minimum", "mod", "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmin",
+    "nanprod", "nanstd", "nansum", "nanvar", "ndtr", "nn", "no_grad", "norm", "operation", "optim",
+    "outer", "partition", "percentile", "polygamma", "quantile", "sort", "stack", "take_along_axis",
+    "trapezoid", "value_and_grad", "vjp", "where",
 ]  # fmt: skip
 
 

@@ -15,7 +15,9 @@ import numpy as np
 
 Axis = int | tuple[int, ...] | None
 
-ERRORS = (np.exceptions.AxisError, IndexError, ValueError, TypeError)  # of a wrong operand
+ERRORS = (  # of a wrong operand
+    np.linalg.LinAlgError, np.exceptions.AxisError, IndexError, ValueError, TypeError
+)  # fmt: skip
 KINDS = {np.ndarray, np.memmap}  # what operations compute with; other arrays have their own rules
 
 
@@ -27,14 +29,28 @@ def describe(x: object) -> str:
     return f"{x!r:.60} of type {type(x).__name__}"
 
 
+def array_of(what: str, x: object, kinds: str = "", expected: str = "real numbers") -> np.ndarray:
+    """x as an array, whose dtype is of these kinds if any are given."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{what}: a masked array would lose its mask; take its data, or filled()")
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise TypeError(f"{what}: expected a rectangular array of numbers: {error}") from None
+    if kinds and array.dtype.kind not in kinds:
+        raise TypeError(f"{what}: expected {expected}, got {describe(x)}")
+    return array
+
+
+def explained(op: str, values: Sequence, error: Exception) -> Exception:
+    """An error of NumPy's that says which operation it was, and of which shapes."""
+    kind = next(k for k in ERRORS if isinstance(error, k))
+    return kind(f"{op} of shape {' and '.join(str(np.shape(x)) for x in values)}: {error}")
+
+
 def floats(data: object) -> np.ndarray:
     """A copy of data as an array of floats; integers and bools become float64."""
-    if isinstance(data, np.ma.MaskedArray):
-        raise TypeError("Tensor: a masked array would lose its mask; take its data, or filled()")
-    try:
-        array = np.array(data)
-    except ValueError as error:
-        raise TypeError(f"Tensor: expected a rectangular array of numbers: {error}") from None
+    array = np.array(array_of("Tensor", data))
     large = array.dtype == object and all(isinstance(x, int) for x in array.flat)  # 2**70
     if array.dtype.kind in "iub" or large:
         return array.astype(np.float64)
@@ -43,12 +59,23 @@ def floats(data: object) -> np.ndarray:
     return array
 
 
+def integer(what: str, x: object, least: int = 1) -> int:
+    """x as a Python int, once it is sure that it is one, and not below least."""
+    if isinstance(x, bool) or not isinstance(x, (int, np.integer)):
+        raise TypeError(f"{what}: expected an integer of at least {least}, got {describe(x)}")
+    if x < least:
+        raise ValueError(f"{what}: expected an integer of at least {least}, got {x}")
+    return int(x)
+
+
 # Axes and shapes
 
 
 def axes_of(op: str, axis: Axis, ndim: int) -> list[int]:
     """An axis argument as a list of non-negative ints."""
-    axes = range(ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    axes = range(ndim) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
+    if not all(isinstance(i, (int, np.integer)) for i in axes):
+        raise TypeError(f"{op}: axis is an integer, a tuple of them or None, got {describe(axis)}")
     if any(not -ndim <= i < ndim for i in axes):
         raise ValueError(f"{op}: axis {axis} is out of bounds for a tensor of {ndim} axes")
     return [i % ndim for i in axes]
@@ -93,6 +120,17 @@ def sum_rows(g):
     whole = n - n % 256
     blocks = np.ones(256, g.dtype, like=g) @ g[:whole].reshape(n // 256, 256, g.shape[1])
     return sum_rows(blocks) + sum_rows(g[whole:])
+
+
+def sum_keeping(g, axes: tuple[int, ...]):
+    """The sum over axes, which stay with length 1; as exact as `sum_rows` where there are many."""
+    first = [i for i in axes if set(range(i, g.ndim)) - set(axes)]  # NumPy adds the last in pairs
+    if math.prod(g.shape[i] for i in first) < 1000:
+        return g.sum(axis=axes, keepdims=True)
+    g = g.sum(axis=tuple(set(axes) - set(first)), keepdims=True)
+    kept = [i for i in range(g.ndim) if i not in first]
+    shape = [1 if i in first else n for i, n in enumerate(g.shape)]
+    return sum_leading(g.transpose(*first, *kept), len(first)).reshape(shape)
 
 
 def spread(g, x, axis: Axis, keepdims: bool):
@@ -148,6 +186,15 @@ def add_at(g, key, shape: Sequence[int]):
     else:
         places = np.arange(out.size).reshape(shape)[key]
     np.add.at(out.reshape(-1), places.reshape(-1), g.reshape(-1))
+    return out
+
+
+def add_along(g, indices, axis: int, shape: Sequence[int]):
+    """Zeros of this shape, to which g is added at these places along axis."""
+    out = zeros(shape, g)
+    key = [*np.indices(shape, sparse=True)]
+    key[axis] = indices
+    np.add.at(out, tuple(key), g)
     return out
 
 
@@ -254,12 +301,12 @@ def softmax(x, axis: Axis):
     return e / e.sum(axis=axis, keepdims=True)
 
 
-_erf = np.frompyfunc(math.erf, 1, 1)
-
-
-def erf(x):
-    """The error function, which NumPy lacks: element by element, by Python's `math`."""
-    return _erf(x[None]).astype(x.dtype)[0]  # of a number, _erf would give a Python float
+def gelu(x, t):
+    """x (1 + t) / 2, in the memory of one array."""
+    y = 1 + t
+    y *= x
+    y *= 0.5
+    return y
 
 
 # Matrix products

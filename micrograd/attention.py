@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from micrograd.arrays import array_of
 from micrograd.engine import Tensor
 from micrograd.init import torch, xavier
-from micrograd.layers import floating
+from micrograd.layers import floating, sizes
 from micrograd.module import Module
 from micrograd.operations import where
 from micrograd.protocol import data_of
@@ -50,7 +51,8 @@ class MultiHeadAttention(Module):
         bias: bool = True,
         rng: np.random.Generator | None = None,
     ):
-        if num_heads < 1 or embed_dim % num_heads:
+        embed_dim, num_heads = sizes("MultiHeadAttention", embed_dim=embed_dim, num_heads=num_heads)
+        if embed_dim % num_heads:
             raise ValueError(f"MultiHeadAttention: {num_heads} heads don't divide {embed_dim}")
         e = embed_dim
         self.embed_dim, self.num_heads = e, num_heads
@@ -89,7 +91,7 @@ class MultiHeadAttention(Module):
             parts.append(t.reshape(*t.shape[:2], heads, e // heads).swapaxes(1, 2))
         q, k, v = parts
         scores = q @ (k * (1 / math.sqrt(e // heads))).swapaxes(-1, -2)
-        allowed = None if mask is None else np.asarray(data_of(mask))
+        allowed = None if mask is None else array_of("MultiHeadAttention: mask", data_of(mask))
         if allowed is not None and allowed.dtype != bool:
             raise TypeError(f"MultiHeadAttention: a mask is made of bools, got {allowed.dtype}")
         if causal:

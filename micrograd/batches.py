@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from micrograd.arrays import array_of, integer
+
 __all__ = ["batches"]
 
 
@@ -23,6 +25,7 @@ class batches:  # noqa: N801 (it is used like `range`)
 
     Raises:
         ValueError: x and y have different lengths, or size is less than 1.
+        TypeError: size is no integer, or a list holds no rectangular array.
     """
 
     def __init__(
@@ -35,11 +38,9 @@ class batches:  # noqa: N801 (it is used like `range`)
     ):
         if len(x) != len(y):
             raise ValueError(f"batches: {len(x)} rows of x and {len(y)} of y")
-        if size < 1:
-            raise ValueError(f"batches: size={size!r} is less than 1")
-        self.x, self.y, self.size, self.shuffle, self.rng = x, y, size, shuffle, rng
-        if isinstance(x, list) or isinstance(y, list):
-            self.x, self.y = np.asarray(x), np.asarray(y)
+        self.size, self.shuffle, self.rng = integer("batches: size", size), shuffle, rng
+        self.x = array_of("batches: x", x) if isinstance(x, list) else x
+        self.y = array_of("batches: y", y) if isinstance(y, list) else y
 
     def __len__(self) -> int:
         return -(-len(self.x) // self.size)

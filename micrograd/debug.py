@@ -153,21 +153,21 @@ def detect_anomaly() -> Iterator[None]:
         RuntimeError: the array of an operand, or of a result, was changed between the operation
             and `backward()`, which would compute a derivative with the wrong numbers.
     """
-    counted = False
+    entry, depth = object(), _inside.depth
     try:
         with _doors.lock:
             if not _doors.inside:
                 _doors.real = engine.record, engine.backpropagate
-            _doors.inside, counted = _doors.inside + 1, True
+            _doors.inside.add(entry)
             engine.record, engine.backpropagate = _record, _backpropagate
-        _inside.depth += 1
+        _inside.depth = depth + 1
         with np.errstate(all="ignore"):  # here these are errors, with more to say than a warning
             yield
-    finally:  # also where Ctrl-C came while this was half entered
-        if counted:
-            _inside.depth -= 1
-            with _doors.lock:
-                _doors.inside -= 1
+    finally:  # also where Ctrl-C came while this was half entered, wherever that was
+        _inside.depth = depth
+        with _doors.lock:
+            if entry in _doors.inside:
+                _doors.inside.remove(entry)
                 if not _doors.inside:
                     engine.record, engine.backpropagate = _doors.real
 
@@ -176,7 +176,7 @@ class _Doors:
     """The functions that every operation and every way back passes, and what they were before."""
 
     lock = threading.Lock()
-    inside = 0  # how many times threads have entered `detect_anomaly` without having left it
+    inside: set[object] = set()  # noqa: RUF012 (each time that a thread entered and has not left)
     real = engine.record, engine.backpropagate
 
 
@@ -230,6 +230,7 @@ def _record(op: str, forward: Callable, operands: tuple, derivatives: tuple) -> 
                 )
             return d
 
+        judged.__wrapped__ = derivative  # a page shows its source
         return judged
 
     derivatives = tuple([watched(place, d) for place, d in enumerate(derivatives)])

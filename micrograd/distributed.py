@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from micrograd.arrays import integer
 from micrograd.nn import Module
 
 if TYPE_CHECKING:
@@ -102,37 +103,47 @@ def average_gradients(model: Module, count: int) -> None:
         count: how many rows of the batch this rank had.
 
     Raises:
-        ValueError: count is negative, or zero on all ranks.
+        TypeError: count is not an integer.
+        ValueError: count is negative, or, on all ranks, it is zero on all of them, or their models
+            differ in the names, dtypes or shapes of what is averaged.
     """
-    if count < 0:
-        raise ValueError(f"average_gradients: count is a number of rows, got {count}")
+    count = integer("average_gradients: count", count, least=0)
     comm = _world()
     if comm is None:
         return
     from mpi4py import MPI
 
-    parameters = model.parameters()
-    buffers = [getattr(m, name) for m in model.named_modules().values() for name in m.buffers]
-    buffers = [array for array in buffers if array.dtype.kind == "f"]
-    reached = [p.has_grad for p in parameters]
-    gradients = [p.grad if has else np.zeros_like(p.data) for p, has in zip(parameters, reached)]
-    arrays = [np.ones(1, np.float32), np.array(reached, np.float32), *gradients, *buffers]
+    parameters = dict(sorted(model.named_parameters()))
+    buffers = {
+        f"{path}.{name}": getattr(module, name)
+        for path, module in sorted(model.named_modules().items())
+        for name in module.buffers
+        if getattr(module, name).dtype.kind == "f"
+    }
+    forms = {name: f"{x.dtype} {x.shape}" for name, x in (parameters | buffers).items()}
+    everyone = comm.allgather((count, zlib.crc32(repr(forms).encode())))
+    if len({checksum for _, checksum in everyone}) > 1:  # MPI would add up what lies side by side
+        differences = _differences(comm.allgather(forms))
+        raise ValueError(f"average_gradients: dtypes, shapes or names differ: {differences}")
+    total = sum(count for count, _ in everyone)
+    if total == 0:
+        raise ValueError("average_gradients: no rank has any rows")
 
+    reached = np.array([p.has_grad for p in parameters.values()], np.float32)
+    gradients = [p.grad if p.has_grad else np.zeros_like(p.data) for p in parameters.values()]
+    arrays = [reached, *gradients, *buffers.values()]
     flat = np.concatenate([array.ravel() for array in arrays])
     if count:
-        flat *= count
+        flat *= count / total
     else:
         flat[:] = 0  # without rows there may be nan, which times 0 is nan
     comm.Allreduce(MPI.IN_PLACE, flat)
-    if flat[0] == 0:  # the one has become the sum of the counts
-        raise ValueError("average_gradients: no rank has any rows")
-    flat /= flat[0]
 
     ends = np.cumsum([array.size for array in arrays])[:-1]
-    _, reached, *means = np.split(flat, ends)
-    for p, share, mean in zip(parameters, reached, means):
+    reached, *means = np.split(flat, ends)
+    for p, share, mean in zip(parameters.values(), reached, means):
         p.grad = mean.reshape(p.shape) if share > 0 else None
-    for buffer, mean in zip(buffers, means[len(parameters) :]):
+    for buffer, mean in zip(buffers.values(), means[len(parameters) :]):
         buffer[...] = mean.reshape(buffer.shape)
 
 
@@ -153,17 +164,22 @@ def check_parameters(model: Module) -> None:
         name: zlib.crc32(array.tobytes(), zlib.crc32(f"{array.dtype}{array.shape}".encode()))
         for name, array in model.state_dict().items()
     }
-    everyone = comm.allgather(sums)
-    [(most, _)] = Counter(tuple(sorted(sums.items())) for sums in everyone).most_common(1)
+    differences = _differences(comm.allgather(sums))
+    if differences:
+        raise RuntimeError(f"check_parameters: {differences}")
+
+
+def _differences(everyone: list[dict[str, object]]) -> str:
+    """Which ranks differ from most others, and in what; everyone has a value a name, by rank."""
+    [(most, _)] = Counter(tuple(sorted(mine.items())) for mine in everyone).most_common(1)
     most = dict(most)
     reference = everyone.index(most)
     differing = []
-    for number, sums in enumerate(everyone):
-        names = [x for x in {**most, **sums} if sums.get(x) != most.get(x)]
+    for number, mine in enumerate(everyone):
+        names = [x for x in {**most, **mine} if mine.get(x) != most.get(x)]
         if names:
             differing.append(f"rank {number} differs from rank {reference} in {', '.join(names)}")
-    if differing:
-        raise RuntimeError(f"check_parameters: {'; '.join(differing)}")
+    return "; ".join(differing)
 
 
 def _launched() -> int:
@@ -184,7 +200,7 @@ def _world() -> MPI.Intracomm | None:
             return None
         raise ImportError(
             f"{launched} processes were launched, but mpi4py is missing or finds no MPI library "
-            f"({error}): pip install 'micrograd-tensor[mpi]'"
+            f"({error}): in a clone of this repository, pip install '.[mpi]'"
         ) from None
     comm = MPI.COMM_WORLD
     if comm.size == 1 < launched:

@@ -12,13 +12,11 @@ gradient of its operand. It is plain NumPy, and knows nothing of broadcasting: o
 gradient is summed to its operand's shape, in one place. Run on Tensors instead of arrays, the same
 lines give gradients that can be differentiated again.
 
-Here are the graph and the arithmetic. All other operations are in operations.py, a few lines each,
-and protocol.py makes a Tensor look like an array to Python and to NumPy.
+Here are the graph and the arithmetic. The other operations are in operations.py, a few lines each.
 """
 
 from __future__ import annotations
 
-import itertools
 import operator
 import sys
 import threading
@@ -29,12 +27,12 @@ import numpy as np
 
 from micrograd import arrays
 from micrograd.protocol import ForeignError, Protocol, constant, data_of, first_gradient, reflected
-from micrograd.recording import recorded_for, recording
+from micrograd.recording import next_age, recorded_for, recording
 
 __all__ = ["Tensor", "apply", "no_grad", "operation"]
 
 # The way there: a result remembers the operation it came out of
-_next_age, _new = itertools.count(0, -1).__next__, object.__new__  # the younger, the smaller
+_new = object.__new__
 _one_at_a_time = threading.Lock()  # for threads that share leaves
 
 
@@ -95,18 +93,16 @@ def record(op: str, forward: Callable, operands: tuple, derivatives: tuple) -> T
     try:
         y = forward(*values)
     except arrays.ERRORS as error:
-        shapes = " and ".join(str(np.shape(x)) for x in values)
-        kind = next(k for k in arrays.ERRORS if isinstance(error, k))
-        raise kind(f"{op} of shape {shapes}: {error}") from error
+        raise arrays.explained(op, values, error) from error
     if type(y) is tuple:
         y, *kept = y
         values += kept
     out = _new(Tensor)
     out._value, out.requires_grad, out.label = y, False, ""
     out._grad = out._received = None
-    out._op, out._operands = op, ()
+    out._op, out._operands, out._written = op, (), 1
     if wanted and (running := recorded_for.get()):
-        out.requires_grad, out._age = True, _next_age()
+        out.requires_grad, out._age = True, next_age()
         out._owner = running.owner
         out._operands, out._values = operands, tuple(values)
         out._forward, out._derivatives = forward, derivatives
@@ -114,7 +110,7 @@ def record(op: str, forward: Callable, operands: tuple, derivatives: tuple) -> T
 
 
 def wrap(value: np.ndarray, op: str = "") -> Tensor:
-    """A constant Tensor around this very array: an operation without operands."""
+    """A constant Tensor around this very array."""
     return record(op, lambda: value, (), ())
 
 
@@ -133,7 +129,7 @@ class Tensor(Protocol):
 
     __slots__ = (
         "_value", "requires_grad", "label", "_grad", "_received",
-        "_op", "_operands", "_values", "_forward", "_derivatives", "_age", "_owner",
+        "_op", "_operands", "_values", "_forward", "_derivatives", "_age", "_owner", "_written",
         "__weakref__",
     )  # fmt: skip
 
@@ -142,7 +138,7 @@ class Tensor(Protocol):
         self._value = array if array.ndim else array[()]  # NumPy computes faster with its scalars
         self.requires_grad, self.label = bool(requires_grad), label
         self._grad = self._received = None
-        self._op, self._operands = "", ()
+        self._op, self._operands, self._written = "", (), 1  # older than any result
 
     # fmt: off
     __add__ = operation("+", operator.add,
@@ -234,9 +230,13 @@ def backpropagate(output: Tensor, start, on_tensors: bool = False, far: bool = T
         for x, value, derivative in zip(node._operands, node._values, node._derivatives):
             if not (isinstance(x, Tensor) and x.requires_grad):
                 continue
+            if not x._operands and x._written < node._age:
+                raise RuntimeError(f"backward: a leaf was written to in place after {node.op!r}")
             d = derivative(g, y, *operands)
             if not isinstance(d, np.generic):  # a number fits; a chain of them saves a fifth
-                d = sum_to(d if on_tensors else data_of(d), value)
+                d = d if on_tensors else data_of(d)
+                if d.shape != value.shape or d.dtype != value.dtype:
+                    d = sum_to(d, value)
             if x not in gradients:
                 if x._operands and far:
                     heappush(todo, (x._age, x))
@@ -256,5 +256,5 @@ def sum_to(g, x):
         g = arrays.sum_leading(g, g.ndim - x.ndim)
     if g.shape != x.shape:
         ones = tuple(i for i, (n, m) in enumerate(zip(x.shape, g.shape)) if n == 1 != m)
-        g = g.sum(axis=ones, keepdims=True)
+        g = arrays.sum_keeping(g, ones)
     return g if g.dtype == x.dtype else g.astype(x.dtype)

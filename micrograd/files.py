@@ -147,7 +147,8 @@ def _file_format(path: str) -> tuple[Callable, Callable]:
             import safetensors.numpy as safetensors
         except ImportError:
             raise ImportError(
-                ".safetensors files want a package: pip install 'micrograd-tensor[safetensors]'"
+                ".safetensors files need a package: in a clone of this repository, "
+                "pip install '.[safetensors]'"
             ) from None
 
         def write(file, state):

@@ -96,6 +96,7 @@ def _put(rule: str, t: Tensor, values: np.ndarray) -> Tensor:
         given = "the result of an operation" if isinstance(t, Tensor) else describe(t)
         raise TypeError(f"init.{rule}: expected a leaf Tensor, got {given}")
     t.data[...] = values
+    t.data = t.data  # which says that it was written to
     return t
 
 

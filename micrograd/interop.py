@@ -84,7 +84,11 @@ class Taker:
                     arguments["bias"] = (
                         arguments["bias"] is not None and arguments["bias"] is not False
                     )
-                ours = self.taken(kind(**arguments), theirs)
+                try:
+                    ours = kind(**arguments)
+                except (TypeError, ValueError) as error:
+                    raise TypeError(f"from_torch: {error}") from None
+                self.taken(ours, theirs)
             ours.training = theirs.training
             self._made[id(theirs)] = ours
         return self._made[id(theirs)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from micrograd.arrays import log_softmax
+from micrograd.arrays import array_of, log_softmax
 from micrograd.engine import Tensor, apply
 from micrograd.layers import integers_below
 from micrograd.operations import sigmoid, softplus, where
@@ -47,16 +47,15 @@ def cross_entropy(
         IndexError: a class number is out of range.
     """
     _check_reduction("cross_entropy", reduction)
-    if not 0 <= label_smoothing <= 1:
+    if not isinstance(label_smoothing, (int, float, np.floating)) or not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing={label_smoothing!r} is out of range")
-    logits = _tensor(logits)
+    logits, targets = _tensor("cross_entropy", logits), _targets("cross_entropy", targets)
     if logits.ndim == 0:
         raise ValueError("cross_entropy: logits of shape () have no axis of classes")
     classes, shape = logits.shape[-1], np.shape(targets)
     if shape == logits.shape:
         q, count, full = targets, math.prod(shape[:-1]), logits.dtype.type(1)
         if not isinstance(q, Tensor):
-            q = np.asarray(q)
             if q.dtype.kind != "f":
                 raise TypeError(
                     f"cross_entropy: targets of the logits' shape {shape} are probabilities, got "
@@ -115,7 +114,7 @@ def nll(log_p, targets, ignore_index: int = -100, reduction: str = "mean", weigh
         IndexError: a class number is out of range.
     """
     _check_reduction("nll", reduction)
-    log_p, targets = _tensor(log_p), np.asarray(targets)
+    log_p, targets = _tensor("nll", log_p), np.asarray(_targets("nll", targets))
     if log_p.ndim == 0 or targets.shape != log_p.shape[:-1]:
         raise ValueError(f"nll: log_p {log_p.shape} takes class numbers {log_p.shape[:-1]}, got "
                          f"{targets.shape}")  # fmt: skip
@@ -173,7 +172,7 @@ def binary_cross_entropy_with_logits(
     for factor, part in ((pos_weight, "pos_weight"), (weight, "weight")):
         if factor is None:
             continue
-        factor = np.asarray(factor, losses.dtype)
+        factor = array_of(f"{name}: {part}", factor, "fiub").astype(losses.dtype)
         if np.broadcast_shapes(factor.shape, losses.shape) != losses.shape:
             raise ValueError(f"{name}: {part} {factor.shape} does not broadcast to {losses.shape}")
         if part == "pos_weight":  # -log(p) is softplus(-x)
@@ -198,7 +197,8 @@ def max_margin(scores, targets, reduction: str = "mean") -> Tensor:
         ValueError: the shapes don't fit, or a target is neither -1 nor 1.
         IndexError: a class number is out of range.
     """
-    scores, targets = _tensor(scores), np.asarray(targets)
+    scores = _tensor("max_margin", scores)
+    targets = np.asarray(_targets("max_margin", targets))
     shape = scores.shape
     if targets.shape == shape:
         if not (np.abs(targets) == 1).all():
@@ -251,25 +251,34 @@ def huber(prediction, target, reduction: str = "mean", delta: float = 1.0) -> Te
 def _class_weights(loss: str, weight, scores: Tensor) -> np.ndarray:
     """(classes,) weights in the dtype of the scores, ones if None."""
     classes = scores.shape[-1:]
-    weights = np.ones(classes, scores.dtype) if weight is None else np.asarray(weight, scores.dtype)
+    if weight is None:
+        return np.ones(classes, scores.dtype)
+    weights = array_of(f"{loss}: weight", weight, "fiub").astype(scores.dtype)
     if weights.shape != classes:
         raise ValueError(f"{loss}: expected a weight {classes}, got {weights.shape}")
     return weights
 
 
-def _tensor(x) -> Tensor:
-    """x itself, or a constant Tensor made of it."""
-    return x if isinstance(x, Tensor) else Tensor(x, requires_grad=False)
+def _tensor(loss: str, x) -> Tensor:
+    """What a network gave: x itself, or a constant Tensor made of it."""
+    if isinstance(x, Tensor):
+        return x
+    return Tensor(array_of(loss, x, "fiub", "a Tensor or an array of numbers"), requires_grad=False)
+
+
+def _targets(loss: str, x) -> Tensor | np.ndarray:
+    """x itself if it is a Tensor, or an array of numbers."""
+    return x if isinstance(x, Tensor) else array_of(f"{loss}: targets", x, "fiub")
 
 
 def _same_shape(loss: str, prediction, target) -> tuple[Tensor, Tensor | np.ndarray]:
     """Prediction as a Tensor, and a target that is an array in its dtype, once the shapes fit."""
-    prediction = _tensor(prediction)
-    if prediction.shape != np.shape(target):
-        raise ValueError(f"{loss}: shapes {prediction.shape} and {np.shape(target)} differ")
-    return prediction, target if isinstance(target, Tensor) else np.asarray(
-        target, prediction.dtype
-    )
+    prediction, target = _tensor(loss, prediction), _targets(loss, target)
+    if prediction.shape != target.shape:
+        raise ValueError(f"{loss}: shapes {prediction.shape} and {target.shape} differ")
+    if not isinstance(target, Tensor):
+        target = target.astype(prediction.dtype, copy=False)
+    return prediction, target
 
 
 def _one_hot(

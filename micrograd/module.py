@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from threading import get_ident
@@ -12,7 +12,9 @@ from weakref import ref
 import numpy as np
 
 from micrograd import names
-from micrograd.engine import Tensor, no_grad, recorded_for
+from micrograd.arrays import array_of
+from micrograd.engine import Tensor, no_grad
+from micrograd.recording import Running, recorded_for
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -61,7 +63,7 @@ class Module:
 
     def named_modules(self) -> dict[str, Module]:
         """This module and those inside it by their dotted names, in the order of definition."""
-        return {name: m for name, m in self._inside() if isinstance(m, Module)}
+        return {_dotted(path): m for path, m in _walk(self) if isinstance(m, Module)}
 
     def named_parameters(self) -> list[tuple[str, Tensor]]:
         """Pairs of a dotted name and a parameter: leaf Tensors, each once, as defined.
@@ -69,14 +71,14 @@ class Module:
         Raises:
             ValueError: two have one name, such as {"a.b": t} and {"a": {"b": u}}.
         """
-        named = [(name, t) for name, t in self._inside() if _is_parameter(t)]
+        named = [(_dotted(path), t) for path, t in _walk(self) if _is_parameter(t)]
         if len(dict(named)) < len(named):
             raise ValueError(f"two parameters of {type(self).__name__} have one dotted name")
         return named
 
     def parameters(self) -> list[Tensor]:
         """The parameters, each once, in the order of definition."""
-        return [t for _, t in self._inside() if _is_parameter(t)]
+        return [t for _, t in _walk(self) if _is_parameter(t)]
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to zero."""
@@ -125,6 +127,8 @@ class Module:
         state = fitting(state, mine, strict)
         for name, array in mine.items():
             array[...] = state[name]
+        for p in self.parameters():
+            p.data = p.data  # which says that it was written to
 
     def torch_modules(self, door: Door) -> list:
         """PyTorch's modules that, one after the other, compute the same: `to_torch` asks for them.
@@ -149,9 +153,6 @@ class Module:
     def heading(self) -> str:
         """How `summary` shows a module that has no others inside."""
         return repr(self)
-
-    def _inside(self) -> Iterable[tuple[str, Module | Tensor]]:
-        return _walk(self).values()
 
     def _state(self) -> dict[str, np.ndarray]:
         """The arrays of parameters and buffers themselves."""
@@ -179,7 +180,7 @@ def fitting(
     state: Mapping[str, ArrayLike], mine: Mapping[str, np.ndarray], strict: bool
 ) -> dict[str, np.ndarray]:
     """The arrays of state by name, those of mine where it has none; an error if any doesn't fit."""
-    state = {name: np.asarray(array) for name, array in state.items()}
+    state = {name: array_of(f"load_state_dict: {name}", x) for name, x in state.items()}
     misfits = []
     if strict:
         misfits += [f"{name}: missing" for name in mine if name not in state]
@@ -203,28 +204,36 @@ def native(dtype: np.dtype) -> np.dtype:
 _HOLDERS = (Tensor, Module, list, tuple, dict)  # what is, or may hold, a part of a module
 
 
-def _walk(module: Module) -> dict[int, tuple[str, Module | Tensor]]:
-    """The Modules and Tensors in a module and itself, by id: a dotted name and the object, once.
+def _walk(module: Module) -> Iterator[tuple[tuple, Module | Tensor]]:
+    """The Modules and Tensors in a module and itself, each once: its path and the object.
 
+    A path is () or a pair of the path of what holds the object and its name or number in there.
     Depth first, in the order of definition. No recursion, for modules may be nested deeply, and
     lists may hold themselves.
     """
-    found, seen, todo = {}, set(), [("", module)]
+    seen, todo = set(), [((), module)]
     while todo:
-        name, x = todo.pop()
+        path, x = todo.pop()
         if id(x) in seen:
             continue
         seen.add(id(x))
-        if isinstance(x, (Tensor, Module)):
-            found[id(x)] = name, x
-            if isinstance(x, Tensor):
-                continue
+        if isinstance(x, Tensor):
+            yield path, x
+            continue
+        if isinstance(x, Module):
+            yield path, x
             x = vars(x)
         items = x.items() if isinstance(x, dict) else enumerate(x)
-        prefix = f"{name}." if name else ""
-        inside = [(f"{prefix}{key}", y) for key, y in items if isinstance(y, _HOLDERS)]
-        todo += inside[::-1]
-    return found
+        todo += [((path, key), y) for key, y in items if isinstance(y, _HOLDERS)][::-1]
+
+
+def _dotted(path: tuple) -> str:
+    """The path as a name: "layers.0.weights"."""
+    keys = []
+    while path:
+        path, key = path
+        keys.append(str(key))
+    return ".".join(reversed(keys))
 
 
 def name_of(f: object) -> str:
@@ -233,20 +242,6 @@ def name_of(f: object) -> str:
 
 
 # What runs inside a model
-
-
-class _Running:
-    """Whom a thread records for at the moment: its `owner` becomes that of every result.
-
-    A thread has one and writes to it. To enter each call in the context itself would take three
-    times as long, and NumPy, which looks up its error state there, would take longer too. A thread
-    that is given a copy of another's context, as by `asyncio.to_thread`, gets one of its own.
-    """
-
-    __slots__ = ("owner", "thread")
-
-    def __init__(self):
-        self.owner, self.thread = None, get_ident()
 
 
 def _noted(method: Callable) -> Callable:
@@ -261,7 +256,7 @@ def _noted(method: Callable) -> Callable:
         running = recorded_for.get()
         if running:  # else nothing is recorded
             if running.thread != get_ident():
-                running = _Running()
+                running = Running(get_ident())
                 recorded_for.set(running)
             outer = running.owner
             if len(args) == 1 and not options:  # as most; it takes half the time of the general way

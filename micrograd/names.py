@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from functools import wraps
 from opcode import opmap
 from typing import Any
 
@@ -27,7 +26,6 @@ TENSOR: Names = {
     "clone": ("a.copy()", "t itself, which no operation changes; copy.deepcopy(t) copies a leaf"),
     "contiguous": ("np.ascontiguousarray(a)", "t itself: every layout is taken"),
     "t": ("a.T", "t.T"),
-    "mT": ("a.mT", "t.swapaxes(-1, -2)"),
     "dim": ("a.ndim", "t.ndim"),
     "expand": ("np.broadcast_to(a, shape)", "t.broadcast_to(shape)"),
     "expand_as": ("np.broadcast_to(a, b.shape)", "t.broadcast_to(u.shape)"),
@@ -35,8 +33,8 @@ TENSOR: Names = {
     "amax": ("a.max(axis=0)", "t.max(axis=0)"),
     "amin": ("a.min(axis=0)", "t.min(axis=0)"),
     "clamp": ("np.clip(a, lo, hi)", "t.clip(lo, hi)"),
-    "gather": ("np.take_along_axis(a, i, 1)", "t[np.arange(len(t)), i]"),
-    "index_select": ("a.take(i, axis=0)", "t[i]"),
+    "gather": ("np.take_along_axis(a, i, 1)", "take_along_axis(t, i, 1) of micrograd"),
+    "index_select": ("a.take(i, axis=0)", "t.take(i, axis=0)"),
     "to": ("a.astype(np.float32)", "t.astype(np.float32); " + _ITSELF),
     "type": ("a.astype(np.float32)", "t.astype(np.float32)"),
     "float": ("a.astype(np.float32)", "t.astype(np.float32), or t.item() for a number"),
@@ -46,7 +44,6 @@ TENSOR: Names = {
     "cpu": ("", _ITSELF),
     "cuda": ("", "nn.to_torch(model): this library has no GPU"),
     "device": ("", _ITSELF),
-    "tolist": ("a.tolist()", "t.data.tolist()"),
     "requires_grad_": ("", "t.requires_grad = True"),
     "retain_grad": ("", "nothing: tensors in between keep their grad"),
     "register_hook": ("", "an operation: see micrograd.operation"),
@@ -127,7 +124,7 @@ MICROGRAD: Names = {
     **{name: ("", f"t.{name}()") for name in ("relu", "sigmoid", "softmax", "log_softmax")},
 }  # fmt: skip
 
-ARGUMENTS = {  # of methods and functions
+ARGUMENTS = {  # of methods and functions, for the table alone: to explain them would slow all calls
     "dim": "axis", "keepdim": "keepdims", "unbiased": "ddof=1", "correction": "ddof",
 }  # fmt: skip
 
@@ -149,20 +146,3 @@ def of_module(module: str, names: Names) -> Callable[[str], Any]:
         raise error
 
     return __getattr__
-
-
-def numpys_arguments(f: Callable) -> Callable:
-    """A function that says so where an argument goes by PyTorch's name."""
-
-    @wraps(f)
-    def call(*args, **options):
-        try:
-            return f(*args, **options)
-        except TypeError:
-            theirs = next((name for name in options if name in ARGUMENTS), None)
-            if theirs is None:
-                raise
-            here = ARGUMENTS[theirs]
-            raise TypeError(f"{f.__name__}: {theirs} is {here} here, as in NumPy") from None
-
-    return call

@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from micrograd import activations, attention, init, layers, losses, recurrent
+from micrograd import activations, attention, convolution, init, layers, losses, recurrent
 from micrograd.activations import *  # noqa: F403
+from micrograd.arrays import describe, integer
 from micrograd.attention import *  # noqa: F403
 from micrograd.batches import batches
+from micrograd.convolution import *  # noqa: F403
 from micrograd.engine import Tensor
 from micrograd.files import Checkpoint, load, save
 from micrograd.init import initial, initial_bias
 from micrograd.interop import from_torch, to_torch
 from micrograd.layers import *  # noqa: F403
-from micrograd.layers import Activation, activation
+from micrograd.layers import Activation, activation, sizes
 from micrograd.losses import *  # noqa: F403
 from micrograd.module import Module, name_of, summary, trace
 from micrograd.names import NN, of_module
@@ -34,7 +36,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Checkpoint", "Layer", "Linear", "Module", "MultiLayerPerceptron", "Sequential", "batches",
     "from_torch", "init", "load", "save", "summary", "to_torch", "trace",
-    *activations.__all__, *attention.__all__, *layers.__all__, *losses.__all__, *recurrent.__all__,
+    *activations.__all__, *attention.__all__, *convolution.__all__, *layers.__all__,
+    *losses.__all__, *recurrent.__all__,
 ]  # fmt: skip
 
 
@@ -93,6 +96,7 @@ class Layer(Module):
         rng: np.random.Generator | None = None,
         bias: bool = True,
     ):
+        n_inp, n_out = sizes("Layer", n_inp=n_inp, n_out=n_out)
         self.weights = Tensor(initial(init, (n_inp, n_out), n_inp, n_out, rng))
         self.bias = initial_bias(init, n_out, n_inp, rng) if bias else None
         self.act, self._activate = act, activation(act)
@@ -172,8 +176,12 @@ class MultiLayerPerceptron(Sequential):
         init: str = "torch",
         rng: np.random.Generator | None = None,
     ):
+        name, given = type(self).__name__, n_outs
+        n_outs = [integer(f"{name}: n_outs", n) for n in given] if np.iterable(given) else []
+        if not n_outs:
+            raise ValueError(f"{name}: n_outs: expected a list of integers, got {describe(given)}")
         acts = [act] * (len(n_outs) - 1) + [None]
-        shapes = zip([n_inp, *n_outs], n_outs)
+        shapes = zip([integer(f"{name}: n_inp", n_inp), *n_outs], n_outs)
         super().__init__(*(Layer(n, m, a, init, rng) for (n, m), a in zip(shapes, acts)))
 
     def __repr__(self) -> str:

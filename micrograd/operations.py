@@ -7,18 +7,24 @@ know.
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from micrograd import arrays
-from micrograd.arrays import Axis, at, axes_of, describe, deviation, over, share, spread
+from micrograd import arrays, special
+from micrograd.arrays import Axis, array_of, at, axes_of, describe, deviation, over, share, spread
 from micrograd.engine import Tensor, apply, operation
-from micrograd.names import numpys_arguments
-from micrograd.protocol import CONSTANT, FUNCTIONS, RENAMED, data_of
+from micrograd.protocol import (
+    CONSTANT,
+    FUNCTIONS,
+    OF_UFUNCS,
+    RENAMED,
+    constant,
+    data_of,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -27,7 +33,11 @@ if TYPE_CHECKING:
 
     F = TypeVar("F", bound=Callable)
 
-__all__ = ["concatenate", "dot", "linear", "maximum", "minimum", "norm", "outer", "stack", "where"]
+__all__ = [
+    "arctan2", "concatenate", "copysign", "digamma", "divmod", "dot", "erf", "erfc", "fmax", "fmin",
+    "fmod", "gammaln", "hypot", "linear", "logaddexp", "logaddexp2", "logit", "maximum", "minimum",
+    "mod", "modf", "ndtr", "outer", "polygamma", "stack", "where",
+]  # fmt: skip
 
 OPERATIONS: dict[str, Callable] = {}  # all that stand here, by name
 
@@ -39,8 +49,6 @@ def function(*numpys: Callable, **renamed: str) -> Callable[[F], F]:
     """
 
     def enter(f):
-        if "axis" in inspect.signature(f).parameters:
-            f = numpys_arguments(f)
         OPERATIONS[f.__name__] = f
         own = [getattr(np, f.__name__)] if hasattr(np, f.__name__) else []
         for numpys_function in (*own, *numpys):
@@ -55,9 +63,8 @@ def method(*numpys: Callable, **renamed: str) -> Callable[[F], F]:
     """`function`, and a method of Tensor too."""
 
     def enter(f):
-        f = function(*numpys, **renamed)(f)
         setattr(Tensor, f.__name__, f)
-        return f
+        return function(*numpys, **renamed)(f)
 
     return enter
 
@@ -68,12 +75,20 @@ FUNCTIONS.update({
     np.negative: Tensor.__neg__,
 })  # fmt: skip
 
-# Computed on the arrays, as comparisons are
-CONSTANT.update({
-    np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal,
-    np.sign, np.isfinite, np.isinf, np.isnan, np.shape, np.ndim, np.size, np.argmax, np.argmin,
-    np.zeros, np.ones, np.zeros_like, np.ones_like,
-})  # fmt: skip
+# Computed on the arrays, as comparisons are: whether, where, how many, of what kind; and steps
+STEPS_AND_PLACES = """
+    equal not_equal less less_equal greater greater_equal isclose allclose array_equal array_equiv
+    isfinite isinf isnan isneginf isposinf isreal iscomplex isrealobj iscomplexobj isin signbit
+    logical_and logical_or logical_xor logical_not all any count_nonzero
+    argmax argmin nanargmax nanargmin argsort argpartition lexsort searchsorted digitize
+    nonzero flatnonzero argwhere diag_indices_from tril_indices_from triu_indices_from
+    sign floor ceil rint trunc fix round around floor_divide imag angle
+    zeros ones zeros_like ones_like empty_like
+    shape ndim size result_type can_cast min_scalar_type common_type einsum_path
+    may_share_memory shares_memory array_repr array_str array2string
+    save savez savez_compressed savetxt
+    """
+CONSTANT.update(getattr(np, name) for name in STEPS_AND_PLACES.split())
 
 # Elementwise
 
@@ -90,36 +105,209 @@ def unary(name: str, forward: Callable, derivative: Callable, doc: str) -> Calla
     return method()(elementwise(name, forward, derivative, doc=doc))
 
 
+def binary(name: str, forward: Callable, *derivatives: Callable, doc: str) -> Callable[..., Tensor]:
+    """An elementwise function of two operands."""
+    return function()(lenient(elementwise(name, forward, *derivatives, doc=doc)))
+
+
+def lenient(f: Callable) -> Callable:
+    """Let lists be operands too, and integers become floats before f sees them."""
+
+    @wraps(f)
+    def of_anything(*operands):
+        if any(isinstance(x, Tensor) for x in operands):
+            made = [np.array(x) if isinstance(x, (list, tuple)) else x for x in operands]
+            beside = [
+                constant(f.__name__, x, operands) if isinstance(x, np.ndarray) else x for x in made
+            ]
+            return f(*beside)
+        real = [getattr(x, "dtype", np.dtype(int)).kind == "f" for x in operands]
+        return f(*(x if r else Tensor(x, requires_grad=False) for x, r in zip(operands, real)))
+
+    return of_anything
+
+
+LOG_2, LOG_10 = math.log(2), math.log(10)
+
 # fmt: off
-exp      = unary("exp",   np.exp,   lambda g, y, x: g * y,           "e^x.")
-expm1    = unary("expm1", np.expm1, lambda g, y, x: g * (y + 1),     "e^x - 1, exact near 0.")
-log      = unary("log",   np.log,   lambda g, y, x: g / x,           "The natural logarithm.")
-log1p    = unary("log1p", np.log1p, lambda g, y, x: g / (1 + x),     "log(1 + x), exact near 0.")
-sqrt     = unary("sqrt",  np.sqrt,  lambda g, y, x: 0.5 * g / y,     "The square root.")
-sin      = unary("sin",   np.sin,   lambda g, y, x: g * np.cos(x),   "The sine.")
-cos      = unary("cos",   np.cos,   lambda g, y, x: -g * np.sin(x),  "The cosine.")
-tanh     = unary("tanh",  np.tanh,  lambda g, y, x: g * (1 - y * y), "The hyperbolic tangent.")
-abs      = unary("abs",   np.abs,   lambda g, y, x: g * np.sign(x),  "|x|; its slope at 0 is 0.")
+exp      = unary("exp",     np.exp,     lambda g, y, x: g * y,               "e^x.")
+expm1    = unary("expm1",   np.expm1,   lambda g, y, x: g * (y + 1),
+                 "e^x - 1, exact near 0.")
+exp2     = unary("exp2",    np.exp2,    lambda g, y, x: g * (y * LOG_2),     "2^x.")
+log      = unary("log",     np.log,     lambda g, y, x: g / x,
+                 "The natural logarithm.")
+log1p    = unary("log1p",   np.log1p,   lambda g, y, x: g / (1 + x),
+                 "log(1 + x), exact near 0.")
+log2     = unary("log2",    np.log2,    lambda g, y, x: g / (x * LOG_2),
+                 "The logarithm to base 2.")
+log10    = unary("log10",   np.log10,   lambda g, y, x: g / (x * LOG_10),
+                 "The logarithm to base 10.")
+sqrt     = unary("sqrt",    np.sqrt,    lambda g, y, x: 0.5 * g / y,         "The square root.")
+cbrt     = unary("cbrt",    np.cbrt,    lambda g, y, x: g / (3 * y * y),     "The cube root.")
+square   = unary("square",  np.square,  lambda g, y, x: g * (2 * x),         "x^2.")
+reciprocal = unary("reciprocal", np.reciprocal, lambda g, y, x: -g * y * y,  "1 / x.")
+sin      = unary("sin",     np.sin,     lambda g, y, x: g * np.cos(x),       "The sine.")
+cos      = unary("cos",     np.cos,     lambda g, y, x: -g * np.sin(x),      "The cosine.")
+tan      = unary("tan",     np.tan,     lambda g, y, x: g * (1 + y * y),     "The tangent.")
+sinh     = unary("sinh",    np.sinh,    lambda g, y, x: g * np.cosh(x),      "The hyperbolic sine.")
+cosh     = unary("cosh",    np.cosh,    lambda g, y, x: g * np.sinh(x),
+                 "The hyperbolic cosine.")
+tanh     = unary("tanh",    np.tanh,    lambda g, y, x: g * (1 - y * y),
+                 "The hyperbolic tangent.")
+arcsin   = unary("arcsin",  np.arcsin,  lambda g, y, x: g / np.sqrt((1 - x) * (1 + x)),
+                 "The angle from -pi/2 to pi/2 whose sine is x.")
+arccos   = unary("arccos",  np.arccos,  lambda g, y, x: -g / np.sqrt((1 - x) * (1 + x)),
+                 "The angle from 0 to pi whose cosine is x.")
+arctan   = unary("arctan",  np.arctan,  lambda g, y, x: g / (1 + x * x),
+                 "The angle from -pi/2 to pi/2 whose tangent is x.")
+arcsinh  = unary("arcsinh", np.arcsinh, lambda g, y, x: g / np.sqrt(x * x + 1),
+                 "The inverse of sinh.")
+arccosh  = unary("arccosh", np.arccosh, lambda g, y, x: g / np.sqrt((x - 1) * (x + 1)),
+                 "The inverse of cosh, for x from 1 on.")
+arctanh  = unary("arctanh", np.arctanh, lambda g, y, x: g / ((1 - x) * (1 + x)),
+                 "The inverse of tanh.")
+deg2rad  = unary("deg2rad", np.deg2rad, lambda g, y, x: g * (math.pi / 180), "Degrees as radians.")
+rad2deg  = unary("rad2deg", np.rad2deg, lambda g, y, x: g * (180 / math.pi), "Radians as degrees.")
+abs      = unary("abs",     np.abs,     lambda g, y, x: g * np.sign(x), "|x|; its slope at 0 is 0.")
+positive = unary("positive", np.positive, lambda g, y, x: g,                 "+x.")
 relu     = unary("relu",  lambda x: np.maximum(x, 0), lambda g, y, x: g * (y != 0),
                  "max(x, 0); its slope at 0 is 0.")
 sigmoid  = unary("sigmoid", arrays.sigmoid, lambda g, y, x: g * (y * (1 - y)),
                  "1 / (1 + e^-x), without overflow.")
 softplus = unary("softplus", lambda x: np.logaddexp(x, 0), lambda g, y, x: g * sigmoid(x),
                  "log(1 + e^x), without overflow: a smooth relu.")
-erf      = elementwise("erf", arrays.erf,
-                       lambda g, y, x: g * (2 / math.sqrt(math.pi)) * np.exp(-x * x),
-                       doc="The integral of 2 / sqrt(pi) e^-t^2 for t from 0 to x.")
-Tensor.__abs__ = abs
+
+# Special functions
+erf      = method()(lenient(elementwise("erf", special.erf,
+                    lambda g, y, x: g * (2 / math.sqrt(math.pi)) * np.exp(-x * x),
+                    doc="The integral of 2 / sqrt(pi) e^-t^2 for t from 0 to x.")))
+erfc     = method()(lenient(elementwise("erfc", special.erfc,
+                    lambda g, y, x: g * (-2 / math.sqrt(math.pi)) * np.exp(-x * x),
+                    doc="1 - erf(x), exact where it is small.")))
+ndtr     = method()(lenient(elementwise("ndtr", special.ndtr,
+                    lambda g, y, x: g * (1 / math.sqrt(2 * math.pi)) * np.exp(-0.5 * x * x),
+                    doc="The normal distribution function: how much of it lies below x.")))
+logit    = method()(lenient(elementwise("logit", special.logit,
+                    lambda g, y, x: g / (x * (1 - x)),
+                    doc="log(x / (1 - x)), the inverse of sigmoid.")))
+gammaln  = method()(lenient(elementwise("gammaln", special.gammaln,
+                    lambda g, y, x: g * digamma(x),
+                    doc="log(|gamma(x)|); gamma(n + 1) = n!.")))
+digamma  = method()(lenient(elementwise("digamma", lambda x: special.polygamma(0, x),
+                    lambda g, y, x: g * polygamma(1, x),
+                    doc="The slope of gammaln.")))
 
 # Of equal ones each gets half the gradient; where one is nan, both get all of it, as in PyTorch
-maximum  = function()(elementwise("maximum", np.maximum,
-                                  lambda g, y, a, b: g * (~(a < b) - 0.5 * (a == b)),
-                                  lambda g, y, a, b: g * (~(b < a) - 0.5 * (a == b)),
-                                  doc="The larger of a and b; equal ones share the gradient."))
-minimum  = function()(elementwise("minimum", np.minimum,
-                                  lambda g, y, a, b: g * (~(a > b) - 0.5 * (a == b)),
-                                  lambda g, y, a, b: g * (~(b > a) - 0.5 * (a == b)),
-                                  doc="The smaller of a and b; equal ones share the gradient."))
+maximum  = binary("maximum", np.maximum,
+                  lambda g, y, a, b: g * (~(a < b) - 0.5 * (a == b)),
+                  lambda g, y, a, b: g * (~(b < a) - 0.5 * (a == b)),
+                  doc="The larger of a and b; equal ones share the gradient.")
+minimum  = binary("minimum", np.minimum,
+                  lambda g, y, a, b: g * (~(a > b) - 0.5 * (a == b)),
+                  lambda g, y, a, b: g * (~(b > a) - 0.5 * (a == b)),
+                  doc="The smaller of a and b; equal ones share the gradient.")
+fmax     = binary("fmax", np.fmax,
+                  lambda g, y, a, b: g * ((a >= b) | np.isnan(b)),
+                  lambda g, y, a, b: g * ~((a >= b) | np.isnan(b)),
+                  doc="The larger of a and b, or what is not nan; of equal ones it is a.")
+fmin     = binary("fmin", np.fmin,
+                  lambda g, y, a, b: g * ((a <= b) | np.isnan(b)),
+                  lambda g, y, a, b: g * ~((a <= b) | np.isnan(b)),
+                  doc="The smaller of a and b, or what is not nan; of equal ones it is a.")
+arctan2  = binary("arctan2", np.arctan2,
+                  lambda g, y, a, b: g * b / (a * a + b * b),
+                  lambda g, y, a, b: -g * a / (a * a + b * b),
+                  doc="The angle of the point (b, a), from -pi to pi.")
+hypot    = binary("hypot", np.hypot,
+                  lambda g, y, a, b: over(g, y) * a,
+                  lambda g, y, a, b: over(g, y) * b,
+                  doc="sqrt(a^2 + b^2), without overflow; its slope at (0, 0) is 0.")
+logaddexp  = binary("logaddexp", np.logaddexp,
+                    lambda g, y, a, b: g * np.exp(a - y),
+                    lambda g, y, a, b: g * np.exp(b - y),
+                    doc="log(e^a + e^b), without overflow.")
+logaddexp2 = binary("logaddexp2", np.logaddexp2,
+                    lambda g, y, a, b: g * np.exp2(a - y),
+                    lambda g, y, a, b: g * np.exp2(b - y),
+                    doc="The logarithm to base 2 of 2^a + 2^b, without overflow.")
+mod      = binary("mod", np.mod,                                     # a - b floor(a / b)
+                  lambda g, y, a, b: g,
+                  lambda g, y, a, b: -g * np.rint((a - y) / b),
+                  doc="a - b floor(a / b), which has the sign of b.")
+fmod     = binary("fmod", np.fmod,                                   # a - b trunc(a / b)
+                  lambda g, y, a, b: g,
+                  lambda g, y, a, b: -g * np.rint((a - y) / b),
+                  doc="a - b trunc(a / b), which has the sign of a.")
+copysign = binary("copysign", np.copysign,
+                  lambda g, y, a, b: g * (np.sign(a) * np.sign(y)),
+                  lambda g, y, a, b: g * 0,
+                  doc="|a| with the sign of b; its slope at a = 0 is 0.")
+Tensor.__abs__, Tensor.__pos__ = abs, positive
+
+
+def reflected_mod(x, other) -> Tensor:
+    """other % self, where other is not a Tensor."""
+    return mod(other, x)
+
+
+Tensor.__mod__, Tensor.__rmod__ = mod, reflected_mod
+Tensor.real = property(positive, doc="The tensor itself, for its numbers are real.")
+
+FUNCTIONS.update({np.fabs: abs, np.degrees: rad2deg, np.radians: deg2rad})
+FUNCTIONS.update({np.conjugate: positive, np.real: positive})  # of real numbers
+
+
+@function()
+def polygamma(n: int, x) -> Tensor:
+    """The n-th derivative of digamma: n = 1 is trigamma."""
+    if not isinstance(n, (int, np.integer)) or n < 0:
+        raise ValueError(f"polygamma: n is an integer from 0 on, got {describe(n)}")
+    return lenient(operation("polygamma", lambda x: special.polygamma(n, x),
+                             lambda g, y, x: g * polygamma(n + 1, x)))(x)
+
+
+@method()
+def sinc(x) -> Tensor:
+    """sin(pi x) / (pi x), and 1 at 0."""
+    return slope_of_sinc(0, x)
+
+
+def slope_of_sinc(n: int, x) -> Tensor:
+    """The n-th derivative of sinc."""
+    return apply("sinc", lambda x: special.sinc(n, x), (x,),
+                 lambda g, y, x: g * slope_of_sinc(n + 1, x))
+
+
+@method()
+def nan_to_num(
+    x, copy: bool = True, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> Tensor:
+    """x with numbers for nan and the infinities: 0 and the largest there are, or those given.
+
+    The gradient goes to x where it is finite. The result is always a copy.
+    """
+    return apply("nan_to_num",
+                 lambda x: np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf), (x,),
+                 lambda g, y, x: np.where(np.isfinite(x), g, 0))
+
+
+@function()
+def divmod(a, b) -> tuple[np.ndarray, Tensor]:
+    """(a // b, a % b): an array, for its slope is 0, and a Tensor."""
+    return np.floor_divide(data_of(a), data_of(b)), mod(a, b)
+
+
+@function()
+def modf(x) -> tuple[Tensor, np.ndarray]:
+    """The fractional part of x, a Tensor, and the whole one, an array, for its slope is 0."""
+    whole = np.trunc(data_of(x))
+    return x - whole, whole
+
+
+def no_tensor(what: str, option: object) -> None:
+    """Refuse an option for which there is no gradient, where it looks as if there were one."""
+    if isinstance(option, Tensor):
+        raise TypeError(f"{what} is a number, for which there is no gradient: take its item()")
 
 
 @method()
@@ -143,16 +331,18 @@ def gelu(x, approximate: str = "none") -> Tensor:
 
     `approximate="tanh"` takes their tanh formula for Phi, which is several times faster.
     """
+    c = math.sqrt(2 / math.pi)
     if approximate == "none":
-        return x * (0.5 * (1 + erf(x * math.sqrt(0.5))))
-    if approximate == "tanh":
-        c = math.sqrt(2 / math.pi)
+        t = apply("gelu_erf", lambda x: special.erf(x, math.sqrt(0.5)), (x,),
+                  lambda g, y, x: g * (c * np.exp(-0.5 * x * x)))
+    elif approximate == "tanh":
         t = apply("gelu_tanh", lambda x: np.tanh(x * (c + 0.044715 * c * x * x)), (x,),
                   lambda g, y, x: g * (1 - y * y) * (c + 3 * 0.044715 * c * x * x))
-        return apply("gelu", lambda x, t: 0.5 * x * (1 + t), (x, t),
-                     lambda g, y, x, t: 0.5 * g * (1 + t),
-                     lambda g, y, x, t: 0.5 * g * x)
-    raise ValueError(f'gelu: approximate is "none" or "tanh", got {approximate!r}')
+    else:
+        raise ValueError(f'gelu: approximate is "none" or "tanh", got {approximate!r}')
+    return apply("gelu", arrays.gelu, (x, t),
+                 lambda g, y, x, t: 0.5 * g * (1 + t),
+                 lambda g, y, x, t: 0.5 * g * x)
 
 
 @method(a_min="lo", a_max="hi", min="lo", max="hi")
@@ -179,7 +369,9 @@ def astype(x, dtype: DTypeLike) -> Tensor:
 @function(x="a", y="b")
 def where(condition: ArrayLike, a, b) -> Tensor:
     """a where condition holds, elsewhere b; the condition is an array of bools."""
-    condition = np.asarray(data_of(condition))
+    condition = data_of(condition)
+    if not hasattr(condition, "dtype") or isinstance(condition, np.ma.MaskedArray):
+        condition = array_of("where: the condition", condition)
     if condition.dtype.kind not in "biuf":
         raise TypeError(f"where: the condition is made of bools, got {describe(condition)}")
     condition = condition.astype(bool)  # a copy: it may change before backward()
@@ -188,73 +380,170 @@ def where(condition: ArrayLike, a, b) -> Tensor:
                  lambda g, y, a, b: np.where(condition, 0, g))
 
 
+select = where  # where an argument has its name
+
 # Reductions: axis is None (all), an int or a tuple of ints, negative ones count from the end
 
 
-@method()
-def sum(x, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The sum over axis."""
-    return apply("sum", lambda x: x.sum(axis=axis, keepdims=keepdims), (x,),
-                 lambda g, y, x: spread(g, x, axis, keepdims))
+def chosen(op: str, x, dtype: DTypeLike | None, where: ArrayLike, other: float) -> Tensor:
+    """x in this dtype, with another number where it is not to be counted."""
+    if dtype is not None:
+        if np.dtype(dtype).kind != "f":
+            raise TypeError(f"{op}: dtype is a floating one, got {np.dtype(dtype)}")
+        x = astype(x, dtype)
+    return x if where is True else select(mask_of(where, x), x, other)
+
+
+def mask_of(where: ArrayLike, x) -> np.ndarray:
+    """The `where` of a reduction, in the shape of x."""
+    return np.broadcast_to(where, x.shape) != 0
 
 
 @method()
-def mean(x, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The mean over axis."""
+def sum(
+    x, axis: Axis = None, keepdims: bool = False, *,
+    dtype: DTypeLike | None = None, initial: float | None = None, where: ArrayLike = True,
+) -> Tensor:  # fmt: skip
+    """The sum over axis: of the elements where `where` holds, in `dtype`, and `initial` with it."""
+    x = chosen("sum", x, dtype, where, 0)
+    y = apply("sum", lambda x: x.sum(axis=axis, keepdims=keepdims), (x,),
+              lambda g, y, x: spread(g, x, axis, keepdims))
+    return y if initial is None else y + initial
+
+
+@method()
+def mean(
+    x, axis: Axis = None, keepdims: bool = False, *,
+    dtype: DTypeLike | None = None, where: ArrayLike = True,
+) -> Tensor:  # fmt: skip
+    """The mean over axis: of the elements where `where` holds, in `dtype`."""
+    if where is not True:
+        total = sum(x, axis, keepdims, dtype=dtype, where=where)
+        return total / mask_of(where, x).sum(axis=axis, keepdims=keepdims)
+    x = chosen("mean", x, dtype, where, 0)
     return apply("mean", lambda x: x.mean(axis=axis, keepdims=keepdims), (x,),
                  lambda g, y, x: spread(g * (y.size / (x.size or 1)), x, axis, keepdims))
 
 
 @method(np.amax)
-def max(x, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The largest value over axis; equal ones share the gradient evenly."""
-    return apply("max", lambda x: x.max(axis=axis, keepdims=keepdims), (x,),
-                 lambda g, y, x: share(g, y, x, axis, keepdims))
+def max(
+    x, axis: Axis = None, keepdims: bool = False, *,
+    initial: float | None = None, where: ArrayLike = True,
+) -> Tensor:  # fmt: skip
+    """The largest value over axis; equal ones share the gradient evenly.
+
+    `initial`, which `where` needs beside it, is the least that the result can be; where they are
+    equal it takes half the gradient.
+    """
+    least = least_of("max", -np.inf, initial, where)
+    x = chosen("max", x, None, where, -np.inf)
+    y = apply("max", lambda x: x.max(axis=axis, keepdims=keepdims, **least), (x,),
+              lambda g, y, x: share(g, y, x, axis, keepdims))
+    return y if initial is None else maximum(y, initial)
 
 
 @method(np.amin)
-def min(x, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The smallest value over axis; equal ones share the gradient evenly."""
-    return apply("min", lambda x: x.min(axis=axis, keepdims=keepdims), (x,),
-                 lambda g, y, x: share(g, y, x, axis, keepdims))
+def min(
+    x, axis: Axis = None, keepdims: bool = False, *,
+    initial: float | None = None, where: ArrayLike = True,
+) -> Tensor:  # fmt: skip
+    """The smallest value over axis; equal ones share the gradient evenly.
+
+    `initial`, which `where` needs beside it, is the most that the result can be; where they are
+    equal it takes half the gradient.
+    """
+    most = least_of("min", np.inf, initial, where)
+    x = chosen("min", x, None, where, np.inf)
+    y = apply("min", lambda x: x.min(axis=axis, keepdims=keepdims, **most), (x,),
+              lambda g, y, x: share(g, y, x, axis, keepdims))
+    return y if initial is None else minimum(y, initial)
+
+
+def least_of(op: str, least: float, initial: float | None, where: ArrayLike) -> dict[str, float]:
+    """What max and min of nothing is, if there is an initial value."""
+    if initial is None and where is not True:
+        raise ValueError(f"{op}: where= needs initial= too, the result where nothing is chosen")
+    return {} if initial is None else {"initial": least}
 
 
 @method()
-def var(x, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Tensor:
-    """The variance over axis: the squared deviations' sum over n - ddof."""
-    return apply("var", lambda x: x.var(axis=axis, keepdims=keepdims, ddof=ddof), (x,),
-                 lambda g, y, x: spread(g, x, axis, keepdims) * deviation(x, y, axis, ddof) * 2)
+def var(
+    x, axis: Axis = None, keepdims: bool = False, ddof: float = 0, *,
+    correction: float | None = None, dtype: DTypeLike | None = None, where: ArrayLike = True,
+    mean: Operand | None = None,
+) -> Tensor:  # fmt: skip
+    """The variance over axis: the squared deviations' sum over n - ddof.
+
+    `correction` is another name for ddof. Counted are the elements where `where` holds. `mean`
+    is theirs, with axis kept at length 1, if it is known.
+    """
+    ddof = correction_of("var", ddof, correction)
+    x = chosen("var", x, dtype, True, 0)
+    if mean is None and where is True:
+        return apply("var", lambda x: x.var(axis=axis, keepdims=keepdims, ddof=ddof), (x,),
+                     lambda g, y, x: spread(g, x, axis, keepdims) * deviation(x, y, axis, ddof) * 2)
+    x = chosen("var", x, None, where, 0)  # for what isn't counted may be nan
+    if mean is None:
+        mean = x.mean(axis, keepdims=True, where=where)
+    squares = ((x - mean) ** 2).sum(axis, keepdims, where=where)
+    n = mask_of(where, x).sum(axis=axis, keepdims=keepdims)
+    return squares / np.maximum(n - ddof, 0).astype(x.dtype)
 
 
 @method()
-def std(x, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Tensor:
-    """The standard deviation over axis; where it is 0, so is its slope."""
-    return apply("std", lambda x: x.std(axis=axis, keepdims=keepdims, ddof=ddof), (x,),
-                 lambda g, y, x: spread(over(g, y), x, axis, keepdims)
-                 * deviation(x, y, axis, ddof))
+def std(
+    x, axis: Axis = None, keepdims: bool = False, ddof: float = 0, *,
+    correction: float | None = None, dtype: DTypeLike | None = None, where: ArrayLike = True,
+    mean: Operand | None = None,
+) -> Tensor:  # fmt: skip
+    """The standard deviation over axis; where it is 0, so is its slope. Options as in `var`."""
+    ddof = correction_of("std", ddof, correction)
+    x = chosen("std", x, dtype, True, 0)
+    if mean is None and where is True:
+        return apply("std", lambda x: x.std(axis=axis, keepdims=keepdims, ddof=ddof), (x,),
+                     lambda g, y, x: spread(over(g, y), x, axis, keepdims)
+                     * deviation(x, y, axis, ddof))
+    square = var(x, axis, keepdims, ddof, where=where, mean=mean)
+    return sqrt(select(square == 0, 1, square)) * (square != 0)
+
+
+def correction_of(op: str, ddof: float, correction: float | None) -> float:
+    """ddof, by one of its two names."""
+    if correction is not None and ddof != 0:
+        raise ValueError(f"{op}: ddof and correction are one thing, got {ddof} and {correction}")
+    ddof = ddof if correction is None else correction
+    no_tensor(f"{op}: ddof", ddof)
+    return ddof
 
 
 @method()
-def prod(x, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The product over axis."""
-    return apply("prod", lambda x: x.prod(axis=axis, keepdims=keepdims), (x,),
-                 lambda g, y, x: spread(g, x, axis, keepdims) * arrays.product_of_others(x, axis))
+def prod(
+    x, axis: Axis = None, keepdims: bool = False, *,
+    dtype: DTypeLike | None = None, initial: float | None = None, where: ArrayLike = True,
+) -> Tensor:  # fmt: skip
+    """The product over axis: of the elements where `where` holds, in `dtype`, times `initial`."""
+    x = chosen("prod", x, dtype, where, 1)
+    y = apply("prod", lambda x: x.prod(axis=axis, keepdims=keepdims), (x,),
+              lambda g, y, x: spread(g, x, axis, keepdims) * arrays.product_of_others(x, axis))
+    return y if initial is None else y * initial
 
 
 @method()
-def cumprod(x, axis: int | None = None) -> Tensor:
-    """The running product along axis; of the flattened tensor if axis is None."""
+def cumprod(x, axis: int | None = None, *, dtype: DTypeLike | None = None) -> Tensor:
+    """The running product along axis, in `dtype`; of the flattened tensor if axis is None."""
     if axis is None:
-        return x.ravel().cumprod(0)
+        return x.ravel().cumprod(0, dtype=dtype)
+    x = chosen("cumprod", x, dtype, True, 1)
     return apply("cumprod", lambda x: x.cumprod(axis), (x,),
                  lambda g, y, x: arrays.cumprod_slope(g, y, x, axis))
 
 
 @method()
-def cumsum(x, axis: int | None = None) -> Tensor:
-    """The running sum along axis; of the flattened tensor if axis is None."""
+def cumsum(x, axis: int | None = None, *, dtype: DTypeLike | None = None) -> Tensor:
+    """The running sum along axis, in `dtype`; of the flattened tensor if axis is None."""
     if axis is None:
-        return x.ravel().cumsum(0)
+        return x.ravel().cumsum(0, dtype=dtype)
+    x = chosen("cumsum", x, dtype, True, 0)
     return apply("cumsum", lambda x: x.cumsum(axis), (x,),
                  lambda g, y, x: np.flip(np.flip(g, axis).cumsum(axis), axis))
 
@@ -265,6 +554,13 @@ def logsumexp(x, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return apply("logsumexp", lambda x: arrays.logsumexp(x, axis, keepdims), (x,),
                  lambda g, y, x: spread(g, x, axis, keepdims)
                  * np.exp(x - spread(y, x, axis, keepdims)))
+
+
+OF_UFUNCS.update({
+    (np.add, "reduce"): sum, (np.multiply, "reduce"): prod, (np.logaddexp, "reduce"): logsumexp,
+    (np.maximum, "reduce"): max, (np.minimum, "reduce"): min,
+    (np.add, "accumulate"): cumsum, (np.multiply, "accumulate"): cumprod,
+})  # fmt: skip
 
 
 @method()
@@ -286,34 +582,20 @@ def log_softmax(x, axis: Axis = None) -> Tensor:
                  lambda g, y, x: g - np.exp(y) * g.sum(axis=axis, keepdims=True))
 
 
-@function(np.linalg.norm)
-def norm(x, ord: float | None = None, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The length of a vector: Euclidean (None or 2), the sum (1) or the largest (inf) of |x|.
-
-    With `ord=None` the axis may also be None (all elements) or a tuple (the Frobenius norm), as in
-    `np.linalg.norm`. The slope of the Euclidean norm at 0 is 0.
-    """
-    if ord is not None and np.ndim(x) != 1 and not isinstance(axis, (int, np.integer)):
-        raise ValueError(f"norm: ord={ord!r} is for vectors: name one axis of shape {np.shape(x)}")
-    if getattr(x, "dtype", None) == np.float16:  # whose squares overflow above 256
-        return astype(norm(astype(x, np.float32), ord, axis, keepdims), np.float16)
-    if ord in (None, 2):
-        return apply("norm", lambda x: np.sqrt((x * x).sum(axis=axis, keepdims=keepdims)), (x,),
-                     lambda g, y, x: spread(over(g, y), x, axis, keepdims) * x)
-    if ord == 1:
-        return np.abs(x).sum(axis=axis, keepdims=keepdims)
-    if ord == np.inf:
-        return np.abs(x).max(axis=axis, keepdims=keepdims)
-    raise ValueError(f"norm: ord is None, 1, 2 or inf, got {ord!r}")
-
-
 # Shapes
 
 
 @method(newshape="shape")
-def reshape(x, *shape: int | Sequence[int]) -> Tensor:
-    """The same elements in another shape: reshape(2, -1) or reshape((2, -1))."""
+def reshape(x, *shape: int | Sequence[int], order: str = "C") -> Tensor:
+    """The same elements in another shape: reshape(2, -1) or reshape((2, -1)).
+
+    They are read and placed with the last axis, or with order="F" the first, changing fastest.
+    """
     shape = shape[0] if len(shape) == 1 else shape
+    if order not in ("C", "F"):
+        raise ValueError(f'reshape: order is "C" or "F", got {order!r}')
+    if order == "F":
+        return transpose(reshape(transpose(x), np.atleast_1d(shape)[::-1].tolist()))
     return apply("reshape", lambda x: x.reshape(shape), (x,), lambda g, y, x: g.reshape(x.shape))
 
 
@@ -338,6 +620,15 @@ def swapaxes(x, axis1: int, axis2: int) -> Tensor:
                  lambda g, y, x: g.swapaxes(axis1, axis2))
 
 
+@function(np.linalg.matrix_transpose)
+def matrix_transpose(x) -> Tensor:
+    """The last two axes exchanged: every matrix of a stack of them transposed."""
+    return np.swapaxes(x, -1, -2)
+
+
+Tensor.mT = property(matrix_transpose, doc="The tensor with its last two axes exchanged.")
+
+
 @method()
 def broadcast_to(x, *shape: int | Sequence[int]) -> Tensor:
     """The tensor repeated to a shape, by NumPy's rules."""
@@ -346,9 +637,9 @@ def broadcast_to(x, *shape: int | Sequence[int]) -> Tensor:
 
 
 @method()
-def ravel(x) -> Tensor:
-    """All elements along one axis."""
-    return x.reshape(-1)
+def ravel(x, order: str = "C") -> Tensor:
+    """All elements along one axis; in the order of `reshape`."""
+    return x.reshape(-1, order=order)
 
 
 Tensor.flatten = ravel
@@ -371,9 +662,18 @@ def expand_dims(x, axis: int | tuple[int, ...]) -> Tensor:
 def pad(
     x, pad_width: ArrayLike, mode: str = "constant", constant_values: float | Tensor = 0
 ) -> Tensor:
-    """A border of a constant, a number or a 0-d Tensor, around x; pad_width as in `np.pad`."""
+    """A border around x; pad_width as in `np.pad`.
+
+    mode is "constant", a number or a 0-d Tensor, or as in `np.pad` "edge", "reflect", "symmetric"
+    or "wrap", whose border is made of elements of x.
+    """
+    if mode in ("edge", "reflect", "symmetric", "wrap"):
+        places = np.arange(x.size).reshape(x.shape)
+        return ravel(x)[np.pad(places, pad_width, mode)]
     if mode != "constant":
-        raise ValueError(f'pad: mode is "constant", got {mode!r}')
+        raise ValueError(
+            f'pad: mode is "constant", "edge", "reflect", "symmetric" or "wrap", got {mode!r}'
+        )
     widths = np.broadcast_to(pad_width, (x.ndim, 2)).tolist()
     inside = tuple(slice(before, before + n) for (before, _), n in zip(widths, x.shape))
     return apply("pad", lambda x, c: np.pad(x, widths, constant_values=c), (x, constant_values),
@@ -405,6 +705,11 @@ def triu(x, k: int = 0) -> Tensor:
 
 def index(x, key: object) -> Tensor:
     """x[key] for every index that NumPy takes; an element taken twice adds both gradients."""
+    if any(isinstance(k, Tensor) for k in (key if isinstance(key, tuple) else (key,))):
+        raise TypeError(
+            "index: a Tensor holds real numbers, and an index integers or bools: take "
+            "t[k.data.astype(int)], or a mask such as t[k > 0]"
+        )
     key = arrays.copied(key)
     return apply("index", lambda x: x[key], (x,), lambda g, y, x: scatter(g, key, x.shape))
 
@@ -415,6 +720,21 @@ def scatter(g, key: object, shape: Sequence[int]) -> Tensor:
 
 
 Tensor.__getitem__ = index
+
+
+@method()
+def add_at(x, key: object, values) -> Tensor:
+    """A new tensor: x with values added at x[key]; an element that stands there twice gets both.
+
+    The values are broadcast to the shape of x[key]. It is what `np.add.at` does in place, and what
+    `index_add` and `scatter_add` do in PyTorch.
+    """
+    key = arrays.copied(key)
+    if type(values) in (int, float):
+        values = x.dtype.type(values)
+    places = np.broadcast_to(False, x.shape)[key]
+    return x + scatter(np.broadcast_to(values, places.shape), key, x.shape)
+
 
 # Several tensors
 
@@ -436,7 +756,7 @@ def outer(a, b) -> Tensor:
     return np.ravel(a)[:, None] * np.ravel(b)
 
 
-@function()
+@method()
 def dot(a, b) -> Tensor:
     """`np.dot`: the sum of products over the last axis of a and the last but one of b."""
     if np.ndim(a) == 0 or np.ndim(b) == 0:

@@ -112,6 +112,7 @@ class Optimizer:
                 else:
                     for block in _blocks(p.data, p.grad, *state):
                         self._update(self.steps[i], *block)
+                p.data = p.data  # which says that it was written to
         self._group = self.param_groups[0]
 
     def _update(self, step: int, p: np.ndarray, g: np.ndarray, *state: np.ndarray) -> None:
@@ -426,11 +427,13 @@ class Average:
         self._kept = [p.data.copy() for p in self.parameters]
         for average, p in zip(self.averages, self.parameters):
             p.data[...] = average
+            p.data = p.data  # which says that it was written to
         return self
 
     def __exit__(self, *error) -> None:
         for kept, p in zip(self._kept, self.parameters):
             p.data[...] = kept
+            p.data = p.data
         self._kept = None
 
     def state_dict(self) -> dict[str, np.ndarray]:
@@ -484,6 +487,8 @@ def linear(step: int, total: int, start: float, end: float = 0.0) -> float:
 
 def linear_warmup(step: int, steps: int) -> float:
     """A factor that rises from 1 / steps at step 0 to 1, where it stays."""
+    if step < 0 or steps < 0:
+        raise ValueError(f"linear_warmup: step {step!r} of {steps!r}, where neither is negative")
     return min((step + 1) / steps, 1.0) if steps else 1.0
 
 

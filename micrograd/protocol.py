@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import takewhile
 from opcode import opmap
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from micrograd import names
-from micrograd.arrays import KINDS, describe
-from micrograd.recording import recorded_for
+from micrograd.arrays import KINDS, Axis, array_of, describe
+from micrograd.recording import next_age, recorded_for
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -28,8 +28,40 @@ if TYPE_CHECKING:
 
 FUNCTIONS: dict[Callable, Callable] = {}  # NumPy's function, and the operation it is for Tensors
 RENAMED: dict[Callable, dict[str, str]] = {}  # arguments that NumPy calls otherwise than we do
-OPERATORS = ("+", "-", "*", "/", "**", "@")
+OF_UFUNCS: dict[tuple[np.ufunc, str], Callable] = {}  # (np.add, "reduce"), and its operation: sum
+OPERATORS = {  # and the methods by which a foreign object on the right takes its turn
+    "+": "__radd__", "-": "__rsub__", "*": "__rmul__",
+    "/": "__rtruediv__", "**": "__rpow__", "@": "__rmatmul__", "mod": "__rmod__",
+}  # fmt: skip
 CONSTANT: set[Callable] = set()  # what has no slope anywhere, and is computed on the arrays
+
+COMPLEX = "it is about complex numbers, and a Tensor holds real ones"
+WRITES = (
+    "it writes into an array, where a gradient would be lost: where(mask, a, b) makes a new one"
+)
+INTEGERS = "it is for integers, and a Tensor holds real numbers"
+REFUSED = {  # why, for names of NumPy's that a Tensor will not answer to
+    **dict.fromkeys(("roots", "sort_complex", "real_if_close"), COMPLEX),
+    **dict.fromkeys(
+        ("copyto", "fill_diagonal", "place", "put", "putmask", "put_along_axis"), WRITES
+    ),
+    **dict.fromkeys(
+        (
+            "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_count", "invert", "left_shift",
+            "right_shift", "gcd", "lcm", "packbits", "unpackbits", "unravel_index",
+            "ravel_multi_index", "ix_",
+        ),
+        INTEGERS,
+    ),
+    **dict.fromkeys(("ldexp", "frexp"), "take x * 2.0**n"),
+    **dict.fromkeys(("nextafter", "spacing"), "it is about how numbers are stored"),
+    "isnat": "it is about dates",
+    **dict.fromkeys(("compress", "extract"), "take t[mask]"),
+    **dict.fromkeys(("choose", "piecewise"), "take select, or where"),
+    "vander": "take x[:, None] ** np.arange(n)",
+    "float_power": "take astype(np.float64), and **",
+    "heaviside": "take where(x > 0, 1, where(x == 0, h, 0))",
+}  # fmt: skip
 
 ARITHMETIC = {  # what `help` says about it
     "__add__": "a + b, elementwise.",
@@ -45,6 +77,11 @@ ARITHMETIC = {  # what `help` says about it
 def data_of(x: object) -> Any:
     """The array of a Tensor; anything else as it is."""
     return x.data if isinstance(x, Protocol) else x
+
+
+def all_data_of(x: object) -> Any:
+    """`data_of`, inside lists and tuples too."""
+    return type(x)(map(all_data_of, x)) if type(x) in (list, tuple) else data_of(x)
 
 
 class Size(int):
@@ -77,9 +114,19 @@ def constant(op: str, x: object, operands: tuple) -> Any:
         return x.astype(np.result_type(*dtypes) if dtypes else np.float64)
     if isinstance(x, Size):
         return int(x)
-    own_arithmetic = hasattr(type(x), "__radd__") and type(x).__module__ != "builtins"
-    kind = ForeignError if op in OPERATORS and own_arithmetic and not array else TypeError
-    raise kind(f"{op}: expected a Tensor, a real number or an array of them, got {describe(x)}")
+    has_turn = hasattr(type(x), OPERATORS.get(op, "")) and type(x).__module__ != "builtins"
+    kind = ForeignError if has_turn and not array else TypeError
+    cure = ": stack makes one tensor of several" if isinstance(x, (list, tuple)) else ""
+    cure = ": take its to_numpy()" if hasattr(x, "to_numpy") else cure
+    raise kind(
+        f"{op}: expected a Tensor, a real number or an array of them, got {describe(x)}{cure}"
+    )
+
+
+def has_own_ufuncs(x: object) -> bool:
+    """Whether NumPy's elementwise functions ask x, a foreign object, what they are to do."""
+    its_own = getattr(type(x), "__array_ufunc__", None) not in (None, np.ndarray.__array_ufunc__)
+    return its_own and not isinstance(x, Protocol)
 
 
 def reflected(function: Callable) -> Callable:
@@ -108,12 +155,21 @@ def first_gradient(what: str, output: Protocol, gradient: object) -> Any:
     """The gradient that the way back from output starts from: a copy of the one given, or ones."""
     if gradient is None:
         return np.ones_like(output._value) if output.ndim else output.dtype.type(1)
-    given = gradient if isinstance(gradient, Protocol) else np.array(gradient)
+    given = gradient if isinstance(gradient, Protocol) else np.array(array_of(what, gradient))
     if given.shape != output.shape:
         raise ValueError(f"{what} of shape {given.shape} for a tensor of shape {output.shape}")
     if given.dtype.kind not in "fiub":
         raise TypeError(f"{what} is made of real numbers, got {describe(gradient)}")
     return given if given is gradient else given.astype(output.dtype, copy=False)
+
+
+class Recorded(NamedTuple):
+    """What an operation leaves for the way back."""
+
+    age: int  # the younger, the smaller: the way back takes the smallest first
+    forward: Callable  # the function of the operands' arrays
+    saved: tuple[Any, ...]  # these arrays, and what else the operation kept
+    derivatives: tuple[Callable, ...]  # for each operand a function (g, y, *saved)
 
 
 class Protocol:
@@ -130,17 +186,21 @@ class Protocol:
 
     @property
     def data(self) -> NDArray[Any]:
-        """The array; it may be written to, and replaced."""
+        """The array; it may be written to, and replaced.
+
+        `backward` refuses a leaf that was written in place, as by `t.data += 1` or by an optimizer,
+        after an operation had used it. It can't see `t.data[0] = 1`: `detect_anomaly` does.
+        """
         if isinstance(self._value, np.generic):
             self._value = np.asarray(self._value)
         return self._value
 
     @data.setter
     def data(self, array: ArrayLike) -> None:
-        array = np.asarray(array)
-        if array.dtype.kind != "f":
-            raise TypeError(f"data: expected an array of floats, got {describe(array)}")
-        self._value = array
+        if array is self._value:  # after t.data += 1
+            self._written = next_age()
+        else:
+            self._value = array_of("data", array, "f", "an array of floats")
 
     @property
     def grad(self) -> NDArray[Any]:
@@ -181,6 +241,17 @@ class Protocol:
     def is_leaf(self) -> bool:
         """Whether no operation stands behind it through which a gradient could go on."""
         return not self._operands
+
+    @property
+    def recorded(self) -> Recorded:
+        """What its operation left for the way back, for instruments that follow it; see `Recorded`.
+
+        Raises:
+            AttributeError: no operation was recorded.
+        """
+        if not self._operands:
+            raise AttributeError("recorded: no operation was recorded for this tensor")
+        return Recorded(self._age, self._forward, self._values, self._derivatives)
 
     @property
     def owner(self) -> object:
@@ -310,15 +381,59 @@ class Protocol:
 
     __hash__ = object.__hash__  # by identity, though == compares elements
 
-    @names.numpys_arguments
     def argmax(self, axis: int | None = None, keepdims: bool = False) -> np.ndarray:
         """Where the largest value is, as NumPy counts."""
         return self.data.argmax(axis, keepdims=keepdims)
 
-    @names.numpys_arguments
     def argmin(self, axis: int | None = None, keepdims: bool = False) -> np.ndarray:
         """Where the smallest value is, as NumPy counts."""
         return self.data.argmin(axis, keepdims=keepdims)
+
+    def argsort(self, axis: int | None = -1, kind: str | None = None) -> np.ndarray:
+        """The places of the elements in ascending order, as NumPy sorts."""
+        return self.data.argsort(axis, kind)
+
+    def all(self, axis: Axis = None, keepdims: bool = False) -> np.ndarray:
+        """Whether no element is 0."""
+        return self.data.all(axis, keepdims=keepdims)
+
+    def any(self, axis: Axis = None, keepdims: bool = False) -> np.ndarray:
+        """Whether some element isn't 0."""
+        return self.data.any(axis, keepdims=keepdims)
+
+    # Rounding is constant between its steps
+
+    def round(self, decimals: int = 0) -> np.ndarray:
+        """The elements rounded to so many decimals: an array, for the slope is 0."""
+        return self.data.round(decimals)
+
+    def __round__(self, decimals: int | None = None) -> Any:
+        return self.round(decimals or 0) if self.ndim else round(self.item(), decimals)
+
+    def __floordiv__(self, other: object) -> np.ndarray:
+        """floor(self / other), elementwise: an array, for the slope is 0."""
+        return np.floor_divide(self.data, data_of(other))
+
+    def __rfloordiv__(self, other: object) -> np.ndarray:
+        """floor(other / self), where other is not a Tensor."""
+        return np.floor_divide(other, self.data)
+
+    def __divmod__(self, other: object) -> tuple[np.ndarray, Tensor]:
+        """(self // other, self % other)."""
+        return self // other, self % other
+
+    def __rdivmod__(self, other: object) -> tuple[np.ndarray, Tensor]:
+        """(other // self, other % self), where other is not a Tensor."""
+        return other // self, other % self
+
+    @property
+    def imag(self) -> np.ndarray:
+        """Zeros: the numbers are real."""
+        return np.zeros(self.shape, self.dtype)
+
+    def tolist(self) -> Any:
+        """The elements as Python floats, in nested lists."""
+        return self.data.tolist()
 
     # Text and copies
 
@@ -369,11 +484,26 @@ class Protocol:
                 f"np.{ufunc.__name__}: a Tensor cannot be written into an array, its gradient "
                 "would be lost: write array = array + tensor instead of array += tensor"
             )
-        if method == "__call__" and not options:
-            if ufunc in FUNCTIONS:
-                return FUNCTIONS[ufunc](*inputs)
-            if ufunc in CONSTANT:
-                return ufunc(*map(data_of, inputs))
+        inputs = [np.asarray(x) if isinstance(x, (list, tuple)) else x for x in inputs]
+        if method == "__call__" and ufunc in FUNCTIONS:
+            operation = FUNCTIONS[ufunc]
+            if options.keys() <= (operation.__kwdefaults__ or {}).keys():  # as vecdot has axis
+                try:
+                    return operation(*inputs, **options)
+                except TypeError:
+                    if any(map(has_own_ufuncs, inputs)):
+                        return NotImplemented
+                    raise
+        if method == "__call__" and ufunc in CONSTANT and not options:
+            return ufunc(*map(data_of, inputs))
+        if method == "outer" and not options and len(inputs) == 2:
+            a, b = inputs
+            return ufunc(np.reshape(a, (*np.shape(a), *np.ones(np.ndim(b), int))), b)
+        if (ufunc, method) in OF_UFUNCS:
+            operation, known = OF_UFUNCS[ufunc, method], options_of(OF_UFUNCS[ufunc, method])
+            if options.keys() <= known:
+                return operation(inputs[0], **{"axis": 0, **options})
+            options = [name for name in options if name not in known]
         call = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
         raise undefined(call, options)
 
@@ -381,8 +511,14 @@ class Protocol:
         if function in FUNCTIONS:
             return for_numpys_arguments(function)(*args, **options)
         if function in CONSTANT:
-            return function(*map(data_of, args), **{k: data_of(x) for k, x in options.items()})
+            return function(*all_data_of(args), **{k: all_data_of(x) for k, x in options.items()})
         raise undefined(name_in_numpy(function))
+
+
+@cache
+def options_of(operation: Callable) -> set[str]:
+    """The names of its arguments."""
+    return {*inspect.signature(operation).parameters}
 
 
 @cache
@@ -400,7 +536,9 @@ def for_numpys_arguments(function: Callable) -> Callable:
     several = next((p.name for p in ours.values() if p.kind is p.VAR_POSITIONAL), None)
     ours_for = {name: name for name in ours} | RENAMED.get(function, {})
     alike = {name for name in names if name in ours and name != several}
-    pairs = zip(names, [*ours][1:])
+    positional = [p.name for p in ours.values() if p.kind is not p.KEYWORD_ONLY]
+    numpys_default = {p.name: p.default for p in theirs}
+    pairs = zip(names, positional[1:])
     in_place = takewhile(lambda pair: ours_for.get(pair[0]) == pair[1] != several, pairs)
     n_alike = 1 + sum(1 for _ in in_place)  # so many arguments stand where NumPy has them
 
@@ -413,8 +551,9 @@ def for_numpys_arguments(function: Callable) -> Callable:
             if value is np._NoValue:
                 continue
             if name not in ours_for:
-                if value is None or (name, value) == ("order", "C"):  # what NumPy does anyway
-                    continue
+                default = numpys_default.get(name)
+                if value is None or value is default or (name, value) == ("order", "C"):
+                    continue  # what NumPy does anyway
                 raise undefined(name_in_numpy(function), [name])
             if ours_for[name] == several:  # reshape(2, 3), where NumPy has reshape((2, 3))
                 shape = (value,)
@@ -433,6 +572,9 @@ def name_in_numpy(function: Callable) -> str:
 def undefined(name: str, options: Iterable[str] = ()) -> TypeError:
     """The error for a NumPy function, or for options of one, that Tensors don't have."""
     given = f" with {', '.join(options)}" if options else ""
+    why = COMPLEX if name.startswith("fft.") else REFUSED.get(name)
+    if why and not given:
+        return TypeError(f"np.{name} is not defined for a Tensor: {why}")
     names = sorted({name_in_numpy(f) for f in FUNCTIONS})
     return TypeError(
         f"np.{name}{given} is not defined for a Tensor (use t.data where no gradient is wanted). "

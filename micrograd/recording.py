@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Callable, Generator
 from contextvars import ContextVar
 from functools import wraps
@@ -11,13 +12,23 @@ from typing import TypeVar
 F = TypeVar("F", bound=Callable)
 
 
-class Nobody:
-    """What results are recorded for where no module runs; see module.py."""
+class Running:
+    """Whom a thread records for at the moment: its `owner` becomes that of every result.
 
-    owner = thread = None
+    A thread has one and writes to it. To enter each call of a module in the context itself would
+    take three times as long, and NumPy, which looks up its error state there, would take longer
+    too. A thread that is given a copy of another's context, as by `asyncio.to_thread`, gets one of
+    its own.
+    """
+
+    __slots__ = ("owner", "thread")
+
+    def __init__(self, thread: int | None):
+        self.owner, self.thread = None, thread
 
 
-nobody = Nobody()
+next_age = itertools.count(0, -1).__next__  # of results, and of writes: the younger, the smaller
+nobody = Running(thread=None)  # where no module runs; see module.py
 recorded_for: ContextVar = ContextVar("recorded_for", default=nobody)  # None: nothing is recorded
 
 

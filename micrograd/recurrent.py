@@ -9,7 +9,7 @@ import numpy as np
 
 from micrograd.engine import Tensor
 from micrograd.init import uniform
-from micrograd.layers import floating
+from micrograd.layers import floating, sizes
 from micrograd.module import Module
 from micrograd.operations import linear, stack
 
@@ -39,8 +39,12 @@ class _Recurrent(Module):
         bias: bool = True,
         rng: np.random.Generator | None = None,
     ):
-        if num_layers < 1:
-            raise ValueError(f"{type(self).__name__}: num_layers={num_layers!r} is less than 1")
+        input_size, hidden_size, num_layers = sizes(
+            type(self).__name__,
+            input_size=input_size,
+            hidden_size=hidden_size,
+            num_layers=num_layers,
+        )
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         rows, bound = self._gates * hidden_size, 1 / math.sqrt(hidden_size)
         for i in range(num_layers):

@@ -426,7 +426,7 @@ def parse():
         parser.error(f"--json: there is no directory {options.json.parent}")
     for package in ["tqdm"] + ["matplotlib"] * options.picture:
         if importlib.util.find_spec(package) is None:
-            parser.error(f"this wants {package}: pip install 'micrograd-tensor[bench]'")
+            parser.error(f"this needs {package}: pip install -e '.[bench]'")
     return options
 
 

@@ -14,17 +14,19 @@ import inspect
 import pkgutil
 import re
 import subprocess
+import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
 
 import micrograd
-from micrograd import Tensor, engine, names, operations
+from micrograd import Tensor, engine, linalg, names, operations, shapes
 from micrograd.operations import OPERATIONS
 from micrograd.protocol import Protocol
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = "python misc/reference.py"
+EINSUM = sys.modules["micrograd.einsum"]  # micrograd.einsum is the function
 
 # Where the annotation says less than is known
 RETURNS = {
@@ -37,6 +39,33 @@ OVERLOADS = {
         def no_grad() -> recording: ...
         @overload
         def no_grad(function: F) -> F: ...
+        """,
+    "svd": """
+        @overload
+        def svd(
+            a: Operand,
+            full_matrices: bool = True,
+            compute_uv: Literal[True] = True,
+            hermitian: bool = False,
+        ) -> SVDResult: ...
+        @overload
+        def svd(
+            a: Operand, full_matrices: bool, compute_uv: Literal[False], hermitian: bool = False
+        ) -> Tensor: ...
+        @overload
+        def svd(
+            a: Operand,
+            full_matrices: bool = True,
+            *,
+            compute_uv: Literal[False],
+            hermitian: bool = False,
+        ) -> Tensor: ...
+        """,
+    "qr": """
+        @overload
+        def qr(a: Operand, mode: Literal["reduced", "complete"] = "reduced") -> QRResult: ...
+        @overload
+        def qr(a: Operand, mode: Literal["r"]) -> Tensor: ...
         """,
 }
 IMPORTS = {
@@ -53,10 +82,25 @@ IMPORTS = {
 
         F = TypeVar("F", bound=Callable[..., Any])
         """,
+    **dict.fromkeys(
+        (linalg, shapes, EINSUM),
+        """
+        from collections.abc import Callable, Iterable, Sequence
+        from typing import Any, Literal, NamedTuple, overload
+
+        import numpy as np
+        from numpy.typing import ArrayLike
+
+        from micrograd.arrays import Axis
+        from micrograd.engine import Tensor
+        from micrograd.protocol import Operand
+        """,
+    ),
     operations: """
         from collections.abc import Callable, Sequence
         from typing import Any, TypeVar
 
+        import numpy as np
         from numpy.typing import ArrayLike, DTypeLike
 
         from micrograd.arrays import Axis
@@ -120,10 +164,17 @@ def stub(module: types.ModuleType) -> str:
     """All functions of a module, and Tensor, without what is inside them."""
     parts = [f'"""Written by `{COMMAND}`."""', inspect.cleandoc(IMPORTS[module])]
     parts.append(f"__all__ = {module.__all__}")
+    for name in module.__all__:
+        home = getattr(module, name).__module__
+        if home != module.__name__:
+            parts.append(f"from {home} import {name} as {name}")
     for name, x in vars(module).items():
         if getattr(x, "__module__", "") == module.__name__ and not name.startswith("_"):
-            plain = "Operand" if module is operations else "Any"
-            parts.append(stub_of_tensor() if x is Tensor else stub_of(name, x, plain))
+            plain = "Any" if module is engine else "Operand"
+            if inspect.isclass(x):
+                parts.append(stub_of_tensor() if x is Tensor else stub_of_tuple(name, x))
+            else:
+                parts.append(stub_of(name, x, plain))
     return formatted("\n\n".join(parts) + "\n", f"{module.__name__.rpartition('.')[2]}.pyi")
 
 
@@ -137,7 +188,15 @@ def stub_of(name: str, f: Callable, plain: str, of_self: bool = False) -> str:
     head = re.sub(r"\bCallable\b(?!\[)", "Callable[..., Any]", head)
     head = re.sub(r"\btuple\b(?!\[)", "tuple[Any, ...]", head)
     head = re.sub(r"\bdict\b(?!\[)", "dict[Tensor, Any]", head)
+    head = re.sub(r"\b(list|Sequence|Iterable)\b(?!\[)", r"\1[Any]", head)
+    head = head.replace("= Ellipsis", "= ...")
     return f"{head} ..."  # editors find the docstring in the module
+
+
+def stub_of_tuple(name: str, kind: type) -> str:
+    types = kind.__annotations__
+    fields = [f"{field}: {types[field].__forward_arg__}" for field in kind._fields]
+    return "\n    ".join([f"class {name}(NamedTuple):", *fields])
 
 
 def stub_of_tensor() -> str:
@@ -165,13 +224,17 @@ def formatted(text: str, name: str) -> str:
 
 
 def reference() -> str:
-    """A table for every module: the public names, their signatures, and a line about each."""
+    """A table for every module: the public names, their signatures, and a line about each.
+
+    What no docstring tells stands in by-hand.md.
+    """
     parts = [
         "# Reference",
         "Every public name, with what it takes and a line about it; `help(name)` tells the rest. "
         "An `Axis` is an int, a\ntuple of ints or None, and what stands without a type is an "
         "operand: a Tensor, an array or a number.",
-        f"Written from the docstrings by `{COMMAND}`.",
+        f"Written from the docstrings by `{COMMAND}`; what stands at the end is from "
+        "`misc/by-hand.md`.",
         *table("micrograd", rows(micrograd)),
     ]
     for title, group in tensor_groups().items():
@@ -182,7 +245,9 @@ def reference() -> str:
         shown |= {id(getattr(module, name)) for name in new}
         if new:
             parts += table(module.__name__, rows(module, new))
-    return "\n\n".join([*parts, *elsewhere()]) + "\n"
+    parts += elsewhere()
+    parts.append((ROOT / "misc" / "by-hand.md").read_text(encoding="utf-8").rstrip())
+    return "\n\n".join(parts) + "\n"
 
 
 def elsewhere() -> list[str]:
@@ -283,8 +348,10 @@ def slot(name: str) -> tuple[str, str]:
 def generated() -> dict[Path, str]:
     """The files, and what is to stand in them."""
     return {
-        ROOT / "micrograd" / "engine.pyi": stub(engine),
-        ROOT / "micrograd" / "operations.pyi": stub(operations),
+        **{
+            ROOT / "micrograd" / f"{module.__name__.rpartition('.')[2]}.pyi": stub(module)
+            for module in (engine, operations, shapes, linalg, EINSUM)
+        },
         ROOT / "misc" / "reference.md": reference(),
     }
 

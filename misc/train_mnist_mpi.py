@@ -99,7 +99,7 @@ def progress(batches, label):
     try:
         from tqdm import tqdm
     except ImportError:
-        raise ImportError("this wants tqdm: pip install 'micrograd-tensor[demo]'") from None
+        raise ImportError("this needs tqdm: pip install -e '.[demo]'") from None
     return tqdm(batches, label, disable=distributed.rank() != 0)
 
 

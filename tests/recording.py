@@ -72,6 +72,8 @@ def recorded(x):
     """x with Recordings in the place of arrays, and of the floats that some ufuncs give."""
     if isinstance(x, np.ndarray | np.generic | float):
         return Recording(x)
+    if hasattr(x, "_fields"):  # what numpy.linalg gives
+        return type(x)(*map(recorded, x))
     return type(x)(map(recorded, x)) if type(x) in (list, tuple) else x
 
 
@@ -85,7 +87,7 @@ def method(name):
     )
 
 
-for name in ("shape", "ndim", "dtype", "size", "base", "T"):
+for name in ("shape", "ndim", "dtype", "size", "base", "T", "mT"):
     setattr(Recording, name, attribute(name))
 
 for name in (

@@ -17,6 +17,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+from conftest import RUNNING
 from nbclient import NotebookClient
 from tqdm import tqdm
 
@@ -65,9 +66,12 @@ def moon(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def mnist(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("mnist")
-    return folder, run("demo-mnist.ipynb", folder)
+def mnist(request):
+    """What conftest.py has begun; the process prints what the cells have printed."""
+    process, folder = request.config.stash[RUNNING]
+    output, errors = process.communicate()
+    assert process.returncode == 0, errors
+    return Path(folder.name), json.loads(output)
 
 
 # The moons
@@ -166,14 +170,14 @@ def test_mnist_training_needs_no_garbage_collector(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["demo-moon.ipynb", "demo-mnist.ipynb"])
-def test_notebook_is_stored_as_executed(name, request):
+def test_notebook_is_stored_as_executed(name, moon, mnist):
     notebook = read(name)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     assert not [out for cell in code for out in cell.outputs if out.get("name") == "stderr"]
     assert (ROOT / name).stat().st_size < 1_500_000
 
-    _, output = request.getfixturevalue("moon" if "moon" in name else "mnist")
+    _, output = moon if "moon" in name else mnist
     for cell_id, text in printed(notebook).items():
         if cell_id != "adam":  # in float32 its last digits depend on the machine
             assert text == output[cell_id], f"{name}, cell {cell_id}"
@@ -184,3 +188,7 @@ def test_data_is_what_its_readme_says(name):
     checksum = hashlib.sha256((ROOT / "misc" / name).read_bytes()).hexdigest()
     readme = (ROOT / "misc" / "README.md").read_text(encoding="utf-8")
     assert f"| `{name}` | `{checksum}` |" in readme
+
+
+if __name__ == "__main__":
+    json.dump(run(sys.argv[1], Path(sys.argv[2])), sys.stdout)

@@ -17,7 +17,15 @@ import numpy as np
 import pytest
 
 from micrograd import Tensor, distributed
-from micrograd.nn import BatchNorm1d, Layer, Module, MultiLayerPerceptron, cross_entropy, mse
+from micrograd.nn import (
+    BatchNorm1d,
+    Layer,
+    Module,
+    MultiLayerPerceptron,
+    Sequential,
+    cross_entropy,
+    mse,
+)
 from micrograd.optim import Adam
 
 SCRIPT = Path(__file__).parents[1] / "misc" / "train_mnist_mpi.py"
@@ -26,7 +34,7 @@ MPIEXEC = shutil.which("mpiexec", path=os.path.dirname(sys.executable))
 
 def launch(ranks, program, *arguments, timeout=60, **environment):
     """Run Python on this many ranks; on 0 ranks: without mpiexec."""
-    assert MPIEXEC, "no mpiexec beside this Python: pip install 'micrograd-tensor[mpi]'"
+    assert MPIEXEC, "no mpiexec beside this Python: pip install '.[mpi]'"
     command = [MPIEXEC, "-n", str(ranks)] if ranks else []
     return subprocess.run(
         [*command, sys.executable, str(program), *map(str, arguments)],
@@ -93,8 +101,8 @@ def test_a_single_process_is_left_alone(installed):
 @pytest.mark.parametrize(
     ("installed", "variable", "message"),
     [
-        ("without mpi4py", "PMI_SIZE", "pip install 'micrograd-tensor[mpi]'"),
-        ("without mpi4py", "OMPI_COMM_WORLD_SIZE", "pip install 'micrograd-tensor[mpi]'"),
+        ("without mpi4py", "PMI_SIZE", "pip install '.[mpi]'"),
+        ("without mpi4py", "OMPI_COMM_WORLD_SIZE", "pip install '.[mpi]'"),
         ("with mpi4py", "OMPI_COMM_WORLD_SIZE", "this mpiexec belongs to another MPI"),
     ],
 )
@@ -133,17 +141,30 @@ def test_epochs_and_seeds_shuffle_differently(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("call", "message"),
+    ("call", "error", "message"),
     [
-        (lambda: distributed.shard(10, 0), "shard: a batch has at least one row, got batch=0"),
+        (
+            lambda: distributed.shard(10, 0),
+            ValueError,
+            "shard: a batch has at least one row, got batch=0",
+        ),
         (
             lambda: distributed.average_gradients(Layer(1, 1), -1),
-            "average_gradients: count is a number of rows, got -1",
+            ValueError,
+            "average_gradients: count: expected an integer of at least 0, got -1",
+        ),
+        *(
+            (
+                lambda count=count: distributed.average_gradients(Layer(1, 1), count),
+                TypeError,
+                f"average_gradients: count: expected an integer of at least 0, got {count!r}",
+            )
+            for count in (float("nan"), 2.0, True, None)
         ),
     ],
 )
-def test_bad_arguments_are_refused(call, message):
-    with pytest.raises(ValueError, match=message):
+def test_bad_arguments_are_refused(call, error, message):
+    with pytest.raises(error, match=message):
         call()
 
 
@@ -218,6 +239,38 @@ def average():
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_unequal_shards_give_the_whole_batch_gradient(ranks):
     run_program(ranks, "average")
+
+
+@program
+def misfits():
+    """Ranks whose models differ are told so, all of them, and large gradients don't overflow."""
+    rank = distributed.rank()
+    shapes = [(2, 3), (3, 2)]
+    for mine, names in (
+        (Layer(*((2, 6), (8, 2))[rank]), "bias, weights"),  # of 18 numbers each
+        (Sequential(Tensor(np.ones(shapes[rank]))), "layers.0"),
+        (Layer(2, 3).astype((np.float32, np.float64)[rank]), "bias, weights"),
+        (MultiLayerPerceptron(2, [3, 1][: 2 - rank]), "layers.1.bias, layers.1.weights"),
+    ):
+        try:
+            distributed.average_gradients(mine, 1)
+        except ValueError as error:
+            assert str(error).endswith(f"rank 1 differs from rank 0 in {names}"), error
+        else:
+            raise AssertionError(f"{names}: averaged")
+    p = Tensor(np.ones(2, np.float32))
+    p.grad = np.full(2, 2e38)
+    distributed.average_gradients(Sequential(p), 1000)
+    np.testing.assert_allclose(p.grad, np.full(2, 2e38, np.float32), 1e-6)
+    if rank == 1:
+        distributed.average_gradients(Sequential(p), float("nan"))
+    distributed.average_gradients(Sequential(p), 1)  # the others wait here
+
+
+def test_ranks_whose_models_or_counts_are_wrong_are_told():
+    done = launch(2, __file__, "misfits", timeout=30)
+    assert "Rank 1 of 2 ends the run:" in done.stderr
+    assert "TypeError: average_gradients: count: expected an integer" in done.stderr, done.stderr
 
 
 @program

@@ -55,15 +55,16 @@ class Read:
                 if "style=invis" not in line:
                     self.edges.append(arrow.groups())
             elif line.startswith("subgraph"):
-                around.append(re.search("label=<(.*)>$", text).group(1))
+                around.append(re.search(r'label="(.*)\\l"$', text).group(1))
                 self.frames["/".join(around)] = []
             elif line.startswith("label="):
-                self.note = line[len("label=<") : -1]
+                self.note = line[len('label="') : -len('\\l"')]
             elif line == "}" and around:
                 around.pop()
             elif node := re.match(r"(x\w+|m\d+|rest) \[", line):
                 kind = next(kind for sign, kind in KINDS.items() if sign in line)
-                label = re.search(r"label=<\s*(.*?)\s*> shape=", text, re.S).group(1)
+                label = re.search(r'label=[<"]\s*(.*?)\s*[>"] shape=', text, re.S).group(1)
+                label = label.replace("\\n", "\n")
                 self.nodes[node.group(1)] = kind, label
                 for i in range(len(around)):
                     self.frames["/".join(around[: i + 1])].append((kind, label))
@@ -124,17 +125,17 @@ def test_the_dot_text_of_a_known_graph():
     assert lines[0] == "digraph {"
     assert lines[-1] == "}"
     assert lines[4:-1] == [
-        'x0 [label=<<table border="0" cellspacing="2" cellpadding="0">'
-        '<tr><td colspan="2"><b>x</b></td></tr>'
-        '<tr><td align="right" valign="top"><font color="#4a4a4a">data</font>&#160;</td>'
-        '<td align="left" balign="left">3</td></tr></table>> shape=box style="filled,rounded" '
-        'fillcolor="#d3eafb" color="#0072b2" penwidth=1.5]',
-        'x1_op [label=<<b>exp</b>> shape=ellipse style=filled fillcolor="#333333" '
-        'color="#333333" fontcolor=white width=0.3 height=0.3 margin=0.03]',
-        'x1 [label=<<table border="0" cellspacing="2" cellpadding="0">'
-        '<tr><td align="right" valign="top"><font color="#4a4a4a">data</font>&#160;</td>'
-        '<td align="left" balign="left">20.09</td></tr></table>> shape=box style=filled '
-        'fillcolor="#fbdf9d" color="#8a5a00" peripheries=2]',
+        'x0 [label=<<table border="0" cellspacing="0" cellpadding="2">'
+        '<tr><td align="left" colspan="2"><b>x</b></td></tr>'
+        '<tr><td align="left" balign="left" valign="top"><font color="#4a4a4a">data</font></td>'
+        '<td align="left" balign="left" valign="top">3</td></tr></table>> shape=box '
+        'style="filled,rounded" fillcolor="#d3eafb" color="#0072b2" penwidth=1.5]',
+        'x1_op [label="exp" shape=ellipse style=filled fillcolor="#333333" color="#333333" '
+        'fontcolor=white fontname="Helvetica-Bold" width=0.3 height=0.3 margin=0.03]',
+        'x1 [label=<<table border="0" cellspacing="0" cellpadding="2">'
+        '<tr><td align="left" balign="left" valign="top"><font color="#4a4a4a">data</font></td>'
+        '<td align="left" balign="left" valign="top">20.09</td></tr></table>> shape=box '
+        'style=filled fillcolor="#fbdf9d" color="#8a5a00" peripheries=2]',
         "x0 -> x1_op",
         "x1_op -> x1 [weight=4]",
     ]
@@ -211,9 +212,29 @@ def test_gradients_widen_the_edges():
     style = {(tail, head): style for tail, head, style in picture.edges}
     by_name = {picture.nodes[tail][1].split(" ")[0]: style[tail, head] for tail, head in style}
     assert "penwidth=5.00" in by_name["x"]
-    assert "penwidth=0.60" in by_name["y"]
+    assert "penwidth=0.80" in by_name["y"]
     assert "penwidth" not in by_name["1000"]
     assert "penwidth" not in draw(out).dot.split("edge [")[1].replace("penwidth=1.5", "")
+
+
+def test_a_narrow_range_of_gradients_is_not_drawn_as_a_wide_one():
+    a, b = Tensor(1.0, label="a"), Tensor(6.0, label="b")
+    out = a * b
+    out.backward()
+    picture = Read(draw(out, gradients=True))
+    assert "1 to 6" in picture.note
+    widths = [float(re.search(r"penwidth=([\d.]+)", style)[1]) for _, _, style in picture.edges]
+    assert max(widths) == 5
+    assert min(widths) > 2.5, "a sixth of the largest is no hairline"
+
+
+def test_a_zero_gradient_has_the_thinnest_edge():
+    x, y = Tensor(1.0, label="x"), Tensor(0.0, label="y")
+    out = x * y
+    out.backward()
+    edges = Read(draw(out, gradients=True)).edges
+    widths = sorted(float(re.search(r"penwidth=([\d.]+)", style)[1]) for _, _, style in edges)
+    assert widths == [0.8, 5, 5]
 
 
 LABELS = {
@@ -299,12 +320,10 @@ def test_a_model_of_images():
     loss = cross_entropy(model(rng().normal(size=(4, 1, 4, 4))), np.arange(4) % 3)
     frames = Read(draw(loss, model)).frames
     assert {name: operations(frame) for name, frame in frames.items()} == {
-        "layers.0 Conv2d": ["reshape", "reshape", "linear", "reshape"],
+        "layers.0 Conv2d": ["convolve"],
         "layers.1 BatchNorm2d(2)": ["normalize", "reshape", "*", "reshape", "+"],
         "layers.3 MaxPool2d": ["max_pool"],
-        "layers.4 Conv2d": [
-            "reshape", "windows", "transpose", "reshape", "reshape", "linear", "reshape",
-        ],
+        "layers.4 Conv2d": ["convolve"],
         "layers.5 Flatten()": ["reshape"],
         "layers.6 Layer(3, act=None)": ["linear"],
     }  # fmt: skip
@@ -418,6 +437,32 @@ def test_a_penalty_on_the_weights_stands_outside_of_the_layers():
     assert [box.split("\n")[-1] for box in boxes] == ["gives (100, 16)", "gives (100, 1)"]
 
 
+def test_constants_made_in_a_collapsed_module_are_inside_its_box():
+    model = Sequential(MaskedAttention(3, 8), BatchNorm1d(3).eval(), Dropout(0.5, rng()))
+    x = rng().normal(size=(5, 3))
+    picture = Read(draw(model(x).sum(), model, collapse=True))
+    assert picture.count() == {"module": 3, "constant": 1, "operation": 1, "output": 1}
+    assert constants(list(picture.nodes.values())) == ["(5, 3)"], "the input"
+    one = Read(draw(model(x).sum(), model, collapse=["layers.0.drop", "layers.2"]))
+    assert one.count()["module"] == 2
+    assert "mask" not in [label.split(" ")[0] for label in one.labels("constant")]
+
+
+def test_masks_are_called_so():
+    class Causal(Module):
+        def __call__(self, x):
+            hidden = np.where(np.tri(len(x)) > 0, 0, -np.inf)
+            return (x @ x.T + hidden).softmax(-1) + np.tri(len(x))
+
+    model = Sequential(Causal(), Dropout(0.5, rng()))
+    picture = Read(draw(model(Tensor(np.ones((4, 2)))).sum(), model))
+    assert constants(list(picture.nodes.values())) == [
+        "mask (4, 4)",
+        "constant (4, 4)",
+        "mask (4, 4)",
+    ]
+
+
 class Add(Module):
     def __call__(self, scores, mask):
         return scores + mask
@@ -455,11 +500,9 @@ def test_masks_stand_in_their_module_and_inputs_outside():
     x = rng().normal(size=(5, 3))
     picture = Read(draw(model(x).sum(), model))
     attention = "layers.0 MaskedAttention"
-    assert constants(picture.frames[f"{attention}/layers.0.drop Dropout(0.5)"]) == [
-        "constant (5, 5)"
-    ]
+    assert constants(picture.frames[f"{attention}/layers.0.drop Dropout(0.5)"]) == ["mask (5, 5)"]
     assert sorted(constants(picture.frames[attention])) == [
-        "0.5", "constant (5, 5)", "constant (5, 5)", "layers.0.mask[...] (5, 5)",
+        "0.5", "constant (5, 5)", "layers.0.mask[...] (5, 5)", "mask (5, 5)",
     ]  # fmt: skip
     assert "layers.1.running_mean[...] (3,)" in constants(picture.frames["layers.1 BatchNorm1d(3)"])
     framed = [node for frame in picture.frames.values() for node in frame]
@@ -574,6 +617,37 @@ def test_a_notebook_gets_svg_that_parses(name, capfd, monkeypatch):
     assert not errors
 
 
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_text_stands_in_its_place_in_any_font(name):
+    """Graphviz takes one font's widths for granted; a browser has another's."""
+    picture = PICTURES[name]()
+    for cell in re.findall("<td.*?</td>", picture.dot):  # one font, which begins at the left
+        runs = r"<b>[^<]*</b>|<font[^>]*>[^<]*</font>|[^<]*(<br/>[^<]*)*"
+        assert re.fullmatch(f'<td align="left"[^>]*>({runs})</td>', cell)
+    svg = ElementTree.fromstring(picture._repr_svg_())
+    operations = [g for g in svg.iter(f"{SVG}g") if g.find(f"{SVG}ellipse") is not None]
+    assert operations
+    for group in operations:
+        (text,) = group.findall(f"{SVG}text")
+        assert text.get("text-anchor") == "middle"
+        assert float(text.get("x")) == pytest.approx(float(group.find(f"{SVG}ellipse").get("cx")))
+
+
+def test_an_svg_says_what_is_where_the_mouse_rests_and_fits_its_page():
+    loss, model = perceptron_loss()
+    svg = ElementTree.fromstring(draw(loss, model, collapse=["layers.1"])._repr_svg_())
+    assert svg.get("style") == "max-width: 100%; height: auto"
+    titles = [title.text for title in svg.iter(f"{SVG}title")]
+    assert not [title for title in titles if re.search(r"x\d|cluster|%", title)]
+    assert {
+        "layers.0 Layer(4, act=relu)", "layers.1 Layer(4, act=relu)", "layers.0.weights", "linear",
+        "layers.0.weights to linear", "the result of relu", "a constant", "loss",
+    } <= set(titles)  # fmt: skip
+
+
 STARTS = {".svg": b"<?xml", ".png": b"\x89PNG", ".pdf": b"%PDF", ".dot": b"digraph {"}
 
 
@@ -597,14 +671,14 @@ def test_a_png_has_the_resolution_asked_for(tmp_path):
 
 
 def test_other_endings_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"ends in \.svg \.png \.pdf \.dot: '.*graph\.jpeg'"):
+    with pytest.raises(ValueError, match=r"ends in \.svg .*\.dot \.html: '.*graph\.jpeg'"):
         draw(lecture()).save(tmp_path / "graph.jpeg")
     assert not list(tmp_path.iterdir())
 
 
 def test_without_pygraphviz_the_error_names_the_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "pygraphviz", None)
-    with pytest.raises(ImportError, match=r"pip install 'micrograd-tensor\[draw\]'"):
+    with pytest.raises(ImportError, match=r"in a clone .*, pip install '\.\[draw\]'"):
         draw(lecture())
 
 
@@ -625,3 +699,12 @@ def test_draw_refuses(name):
     f, error, message = REFUSED[name]
     with pytest.raises(error, match=message):
         f()
+
+
+@pytest.mark.parametrize("length", [100, 390, 401, 20_000])
+def test_a_label_of_any_length_is_drawn_and_a_long_one_loses_its_middle(length):
+    label = "a" + "&" * (length - 2) + "z"
+    picture = draw(Tensor([1.0], label=label) * 2)
+    assert "<svg" in picture._repr_svg_()
+    assert (escape(label) in picture.dot) == (length <= 400)
+    assert "a&amp;" in picture.dot and "&amp;z" in picture.dot

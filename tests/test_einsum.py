@@ -44,7 +44,9 @@ ERRORS = [
     (raising(lambda x, y, s: einsum("i->i", x)), ValueError, "'i' does not fit .* 2 axes"),
     (raising(lambda x, y, s: einsum("ii->i", x)), ValueError, "label 'i' of 'ii' .* several"),
     (raising(lambda x, y, s: einsum("ij->k", x)), ValueError, "einsum"),
-    (raising(lambda x, y, s: einsum(x, [0, 1])), TypeError, "expected subscripts"),
+    (raising(lambda x, y, s: einsum(x, y, [0, 1])), TypeError, "expected subscripts"),
+    (raising(lambda x, y, s: einsum(x, [0, 52])), TypeError, "list of labels below 52"),
+    (raising(lambda x, y, s: einsum(x, [0, -1])), TypeError, "list of labels below 52"),
 ]  # fmt: skip
 
 

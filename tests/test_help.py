@@ -28,7 +28,7 @@ OPERATORS = {
         (Tensor.exp, ["exp(x)", "e^x."]),
         (
             Tensor.sum,
-            ["sum(x, axis: 'Axis' = None, keepdims: 'bool' = False)", "The sum over axis"],
+            ["sum(x, axis: 'Axis' = None, keepdims: 'bool' = False, *, dtype", "The sum over axis"],
         ),
         (Tensor.__mul__, ["__mul__(a, b)", "a * b, elementwise."]),
         (Tensor.__radd__, ["__radd__(self, other)", "other + self"]),

@@ -9,17 +9,20 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from networks import an_input, assert_refused, assert_same_states, of, positive
-from table import assert_same, compare, normal
+from table import assert_same, compare, normal, search
 from torch.func import functional_call
 from torch.nn import functional
 
-from micrograd import Tensor, nn
+from micrograd import Tensor, convolution, nn
 from micrograd.draw import draw
 from micrograd.protocol import data_of
 
 LAYERS_OF_IMAGES = [
-    "Conv2d(2, 3, 2)", "MaxPool2d(2)", "AvgPool2d(2)", "BatchNorm2d(2)", "LayerNorm(4)",
+    "Conv2d(2, 3, 2)", "ConvTranspose2d(2, 3, 2)", "Upsample(scale_factor=2)", "MaxPool2d(2)",
+    "AvgPool2d(2)", "BatchNorm2d(2)", "LayerNorm(4)",
 ]  # fmt: skip
 
 
@@ -97,6 +100,37 @@ LAYERS = [
     ("Conv2d(3, 2, 1)", (2, 3, 4, 4)),
     ("Conv2d(1, 2, 4)", (3, 1, 4, 4)),
     ("Conv2d(2, 3, 3)", (0, 2, 5, 6)),
+    ("Conv2d(6, 4, 3, padding=1)", (2, 6, 4, 5)),  # of so many channels row by row
+    ("Conv2d(6, 4, 3, stride=2, padding=1)", (3, 6, 7, 6)),
+    ("Conv2d(6, 2, (3, 4), stride=(2, 3), padding=(0, 2), dilation=(2, 1))", (2, 6, 8, 5)),
+    ("Conv2d(2, 3, 3, dilation=2)", (2, 2, 7, 6)),
+    ("Conv2d(2, 3, 2, dilation=(1, 3), padding=(0, 1), stride=2)", (1, 2, 5, 6)),
+    ("Conv2d(4, 6, 3, groups=2)", (2, 4, 5, 4)),
+    ("Conv2d(3, 6, 2, groups=3, bias=False)", (2, 3, 3, 4)),
+    ("Conv2d(12, 4, 3, groups=2, padding=1)", (2, 12, 4, 3)),
+    ("Conv2d(3, 3, (2, 3), (1, 2), 1, (2, 1), 3, False)", (2, 3, 4, 5)),
+    ("Conv1d(2, 3, 3)", (2, 2, 7)),
+    ("Conv1d(2, 3, 3, stride=2, padding=2, bias=False)", (2, 2, 6)),
+    ("Conv1d(4, 6, 2, dilation=3, groups=2)", (3, 4, 8)),
+    ("Conv1d(4, 2, (5,), 2, 1, 1, 2, False)", (1, 4, 9)),
+    ("Conv1d(2, 3, 1)", (0, 2, 4)),
+    ("ConvTranspose2d(2, 3, 3)", (2, 2, 4, 3)),
+    ("ConvTranspose2d(2, 3, 2, stride=2)", (2, 2, 3, 4)),
+    ("ConvTranspose2d(2, 3, 3, stride=2, padding=1, output_padding=1)", (2, 2, 3, 4)),
+    ("ConvTranspose2d(4, 6, (3, 2), stride=(3, 1), padding=(0, 1), groups=2, bias=False)",
+     (2, 4, 2, 4)),
+    ("ConvTranspose2d(2, 1, 3, dilation=(2, 3), output_padding=(1, 2))", (1, 2, 3, 2)),
+    ("ConvTranspose2d(6, 2, 3, 2, (1, 0), (1, 0), 2, True, (1, 2))", (2, 6, 3, 4)),
+    ("ConvTranspose2d(2, 3, 2)", (0, 2, 3, 3)),
+    *((f"Upsample({options})", (2, 3, 4, 5))
+      for options in ("scale_factor=2", "scale_factor=(1.5, 3)", "size=7", "size=(3, 9)",
+                      "scale_factor=0.5", "4, None, 'nearest'")),
+    *((f"Upsample({options}, mode='bilinear'{corners})", (2, 2, 4, 5))
+      for options in ("scale_factor=2", "scale_factor=(1.5, 3)", "size=7", "size=(3, 9)", "size=1",
+                      "scale_factor=0.7")
+      for corners in ("", ", align_corners=False", ", align_corners=True")),
+    ("Upsample(scale_factor=2)", (2, 3, 5)),
+    ("Upsample(size=3)", (0, 2, 2, 2)),
     *((f"MaxPool2d({options})", (2, 3, 7, 8, kind))
       for options in ("2", "3, stride=2", "3, stride=1", "2, stride=3", "(3, 2)", "3, padding=1",
                       "(3, 2), stride=(1, 2), padding=(1, 0)")
@@ -293,9 +327,71 @@ def test_pictures_and_tables_know_a_layer(expression, kind):
     y = model(Tensor(x) if x.dtype.kind == "f" else x)
     if y.operands:  # a Dropout in evaluation mode gives its input
         picture = draw(y.sum(), model).dot
-        assert "label=<<b>layers.0</b> " in picture
+        assert 'label="layers.0  ' in picture
         outside = picture.partition("subgraph")[0]
         assert outside.count("shape=ellipse") == 1, "there is more outside than the sum"
+
+
+@st.composite
+def convolutions(draw):
+    """A kind of convolution, its arguments, the shape of an image, and the size of a portion."""
+
+    def ints(least, most):
+        return draw(st.integers(least, most))
+
+    def pair(least, most):
+        return ints(least, most), ints(least, most)
+
+    groups = ints(1, 3)
+    options = {
+        "kernel_size": pair(1, 3), "stride": pair(1, 3), "padding": pair(0, 2),
+        "dilation": pair(1, 3), "groups": groups, "bias": draw(st.booleans()),
+    }  # fmt: skip
+    spans = [d * (k - 1) + 1 for d, k in zip(options["dilation"], options["kernel_size"])]
+    kind = draw(st.sampled_from(["Conv2d", "ConvTranspose2d"]))
+    if kind == "Conv2d":
+        sizes = [max(s - 2 * p, 1) + ints(0, 4) for s, p in zip(spans, options["padding"])]
+    else:
+        steps = zip(options["stride"], options["dilation"])
+        options["output_padding"] = tuple(ints(0, max(step) - 1) for step in steps)
+        sizes = [1 + 2 * p + ints(0, 3) for p in options["padding"]]
+    channels = groups * ints(1, 6), groups * ints(1, 2)
+    return (
+        kind,
+        channels,
+        options,
+        (ints(1, 3), channels[0], *sizes),
+        draw(st.sampled_from([1, 999])),
+    )
+
+
+@settings(search, max_examples=60)
+@given(convolutions())
+def test_any_convolution(drawn):
+    kind, channels, options, shape, portion = drawn
+    ours, theirs = (getattr(lib, kind)(*channels, **options) for lib in (nn, torch.nn))
+    names = [name for name, _ in theirs.named_parameters()]
+
+    def run(x, *parameters):
+        put_in(ours, parameters)
+        return ours(x)
+
+    def run_theirs(x, *parameters):
+        return functional_call(theirs, dict(zip(names, parameters, strict=True)), (x,))
+
+    rng = np.random.default_rng(0)
+    operands = [rng.normal(size=shape), *(p.data for p in ours.parameters())]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convolution, "PORTION", portion)
+        compare(run, run_theirs, operands, str(drawn), rng)
+
+
+def test_a_convolution_keeps_nothing_but_its_operands_and_its_result():
+    x = Tensor(np.ones((2, 3, 9, 9)))
+    y = nn.Conv2d(3, 4, 3, padding=1)(x)
+    kept = {id(array) for array in y._values} - {id(t.data) for t in y.operands}
+    assert y.operands[0] is x
+    assert not kept
 
 
 def test_batch_norm_follows_pytorch_through_several_batches():
@@ -332,7 +428,7 @@ def test_a_layer_leaves_nothing_to_the_garbage_collector(expression):
     ],
 )
 def test_a_window_that_is_no_int_or_pair_is_refused(make, what):
-    with pytest.raises(ValueError, match=f"{what}: expected an int of at least"):
+    with pytest.raises((TypeError, ValueError), match=f"{what}: expected an integer"):
         make()
 
 
@@ -379,6 +475,14 @@ def test_initial_weights_of_a_convolution(init):
 
 REPRS = {
     "Conv2d(1, 2, 3)": "Conv2d(1, 2, (3, 3), stride=(1, 1), padding=(0, 0))",
+    "Conv2d(4, 2, 3, dilation=2, groups=2)":
+        "Conv2d(4, 2, (3, 3), stride=(1, 1), padding=(0, 0), dilation=(2, 2), groups=2)",
+    "Conv1d(1, 2, 3)": "Conv1d(1, 2, (3,), stride=(1,), padding=(0,))",
+    "ConvTranspose2d(1, 2, 3, 2, output_padding=1)":
+        "ConvTranspose2d(1, 2, (3, 3), stride=(2, 2), padding=(0, 0), output_padding=(1, 1))",
+    "Upsample(scale_factor=2)": "Upsample(scale_factor=2, mode='nearest')",
+    "Upsample(size=(3, 4), mode='bilinear', align_corners=True)":
+        "Upsample(size=(3, 4), mode='bilinear', align_corners=True)",
     "MaxPool2d(2)": "MaxPool2d((2, 2), stride=(2, 2), padding=(0, 0))",
     "AvgPool2d(3, stride=2, padding=1)": "AvgPool2d((3, 3), stride=(2, 2), padding=(1, 1))",
     "Embedding(27, 10)": "Embedding(27, 10)",
@@ -405,6 +509,37 @@ ERRORS = {
         lambda: nn.Conv2d(2, 3, 3)(of(1, 3, 5, 5)), ValueError, "Conv2d", "2", "(1, 3, 5, 5)"),
     "Conv2d of a small image": (
         lambda: nn.Conv2d(2, 3, 3)(of(1, 2, 2, 5)), ValueError, "Conv2d", "(3, 3)", "(2, 5)"),
+    "Conv2d of a dilated window": (
+        lambda: nn.Conv2d(2, 3, 3, dilation=2)(of(1, 2, 6, 4)), ValueError, "(5, 5)", "(6, 4)"),
+    "Conv2d groups": (
+        lambda: nn.Conv2d(4, 6, 3, groups=4), ValueError, "Conv2d", "groups", "4", "6"),
+    "Conv2d of wrong channels in groups": (
+        lambda: nn.Conv2d(4, 6, 3, groups=2)(of(1, 2, 5, 5)), ValueError, "4", "(1, 2, 5, 5)"),
+    "Conv1d of an image": (
+        lambda: nn.Conv1d(2, 3, 3)(of(1, 2, 5, 5)), ValueError, "Conv1d", "(n, 2, length)",
+        "(1, 2, 5, 5)"),
+    "Conv1d of a pair": (
+        lambda: nn.Conv1d(2, 3, (3, 3)), ValueError, "Conv1d: kernel_size", "(3, 3)"),
+    "Conv1d of too short a line": (
+        lambda: nn.Conv1d(2, 3, 3)(of(1, 2, 2)), ValueError, "Conv1d", "3", "2"),
+    "ConvTranspose2d output_padding": (
+        lambda: nn.ConvTranspose2d(2, 3, 3, 2, output_padding=2), ValueError, "output_padding",
+        "(2, 2)"),
+    "ConvTranspose2d of nothing left": (
+        lambda: nn.ConvTranspose2d(2, 3, 2, padding=1)(of(1, 2, 1, 1)), ValueError,
+        "ConvTranspose2d", "(1, 2, 1, 1)"),
+    "Upsample mode": (
+        lambda: nn.Upsample(2, mode="bicubic"), ValueError, "Upsample", "bicubic", "bilinear"),
+    "Upsample of both": (lambda: nn.Upsample(2, 2), ValueError, "Upsample", "size", "scale_factor"),
+    "Upsample of neither": (lambda: nn.Upsample(), ValueError, "size", "scale_factor"),
+    "Upsample align_corners": (
+        lambda: nn.Upsample(2, align_corners=True), ValueError, "align_corners", "bilinear"),
+    "Upsample of a line": (
+        lambda: nn.Upsample(2, mode="bilinear")(of(1, 2, 3)), ValueError, "Upsample", "(1, 2, 3)"),
+    "Upsample of a wrong size": (
+        lambda: nn.Upsample((2, 3, 4))(of(1, 2, 3, 3)), ValueError, "size", "(2, 3, 4)"),
+    "Upsample to nothing": (
+        lambda: nn.Upsample(scale_factor=0.1)(of(1, 2, 3, 3)), ValueError, "(1, 2, 3, 3)"),
     "MaxPool2d of 2 axes": (lambda: nn.MaxPool2d(2)(of(4, 4)), ValueError, "MaxPool2d", "(4, 4)"),
     "MaxPool2d of a small image": (
         lambda: nn.MaxPool2d(3)(of(1, 1, 2, 5)), ValueError, "MaxPool2d", "(3, 3)", "(2, 5)"),

@@ -39,10 +39,16 @@ every_optimizer = pytest.mark.parametrize(
 )
 
 
+@pytest.fixture(autouse=True)
+def short_blocks(monkeypatch):
+    """Some parameters are updated block by block; these need not be as long as in earnest."""
+    monkeypatch.setattr(optim, "_BLOCK", 1000)
+
+
 def some_parameters(dtype=np.float64):
     """Smaller and larger than a block, empty, a number, transposed and with gaps."""
     rng = np.random.default_rng(1)
-    large = optim._BLOCK + 1000
+    large = optim._BLOCK + 100
     shapes = [(), (1,), (0, 3), (4, 5), (large,), (2, large), (7, large // 3)]
     parameters = [Tensor(rng.normal(size=shape).astype(dtype)) for shape in shapes]
     small, wide = Tensor([]), Tensor([])

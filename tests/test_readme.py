@@ -1,4 +1,4 @@
-"""The README's code runs as printed, and its excerpt of the heart is the heart's."""
+"""The code of the README and the reference runs as printed; the excerpt of the heart is that."""
 
 import re
 import subprocess
@@ -8,27 +8,28 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = ("README.md", "misc/reference.md")
+TEXT = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
 # Each block of Python, and the block without a language that may follow it: what it prints
-BLOCKS = re.findall(r"```python\n(.*?)```(?:\n\n```\n(.*?)```)?", README, re.DOTALL)
+BLOCKS = re.findall(r"```python\n(.*?)```(?:\n\n```\n(.*?)```)?", TEXT, re.DOTALL)
 PROGRAMS = [(code, output) for code, output in BLOCKS if "import" in code]
 EXCERPTS = [code for code, _ in BLOCKS if "import" not in code]
 
 
 def test_there_is_something_to_check():
-    assert len(PROGRAMS) >= 5
+    assert len(PROGRAMS) >= 6
     assert len(EXCERPTS) >= 1
 
 
 @pytest.mark.parametrize(("code", "output"), PROGRAMS, ids=[code[:60] for code, _ in PROGRAMS])
-def test_a_block_prints_what_the_readme_says(code, output):
+def test_a_block_prints_what_the_page_says(code, output):
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
     assert run.returncode == 0, run.stderr
     if output:
         assert run.stdout == output
-    for said in re.findall(rf"{re.escape(code)}```\n\nThis prints `(.*?)`", README):
+    for said in re.findall(rf"{re.escape(code)}```\n\nThis prints `(.*?)`", TEXT):
         assert run.stdout.strip() == said
 
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 PROGRAM, ERRORS = ROOT / "tests/typed/program.py", ROOT / "tests/typed/errors.py"
 MARK = re.compile(r"# error: (.+)$")
@@ -18,29 +20,40 @@ def marked() -> list[tuple[str, int, str]]:
     return [(ERRORS.name, n, mark[1]) for n, line in lines if (mark := MARK.search(line))]
 
 
-def run(*command: str) -> str:
-    """What a checker prints about both files; it must be able to run."""
-    environment = {**os.environ, "MYPYPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-m", *command, str(PROGRAM), str(ERRORS)],
-        capture_output=True, text=True, cwd=ROOT, env=environment,
-    )  # fmt: skip
-    assert done.returncode == 1, f"{command[0]} did not run:\n{done.stdout}{done.stderr}"
-    return done.stdout
+# Silent about the library itself, as it is where the library is installed
+CHECKERS = {
+    "mypy": ["--strict", "--follow-imports=silent", "--no-pretty"],
+    "pyright": ["--outputjson", f"--pythonpath={sys.executable}"],
+}
 
 
-def test_mypy_finds_what_is_marked_and_nothing_else(tmp_path):
-    # Silent about the library itself, as it is where the library is installed
-    options = ["--strict", "--follow-imports=silent", f"--cache-dir={tmp_path}", "--no-pretty"]
-    output = run("mypy", *options)
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory):
+    """What each checker prints about both files; they run side by side, for they take a while."""
+    cache = str(tmp_path_factory.mktemp("mypy"))
+    environment = {**os.environ, "MYPYPATH": str(ROOT), "MYPY_CACHE_DIR": cache}
+    running = {
+        name: subprocess.Popen(
+            [sys.executable, "-m", name, *options, str(PROGRAM), str(ERRORS)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment,
+        )
+        for name, options in CHECKERS.items()
+    }  # fmt: skip
+    output = {}
+    for name, process in running.items():
+        output[name], errors = process.communicate()
+        assert process.returncode == 1, f"{name} did not run:\n{output[name]}{errors}"
+    return output
+
+
+def test_mypy_finds_what_is_marked_and_nothing_else(printed):
+    output = printed["mypy"]
     found = re.findall(r"(\w+\.py):(\d+): error: .*\[([a-z-]+)\]$", output, re.MULTILINE)
     assert [(name, int(n), kind) for name, n, kind in found] == marked(), output
 
 
-def test_pyright_finds_what_is_marked_and_nothing_else():
-    found = json.loads(run("pyright", "--outputjson", f"--pythonpath={sys.executable}"))[
-        "generalDiagnostics"
-    ]
+def test_pyright_finds_what_is_marked_and_nothing_else(printed):
+    found = json.loads(printed["pyright"])["generalDiagnostics"]
     errors = [
         (Path(e["file"]).name, e["range"]["start"]["line"] + 1)
         for e in found

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from micrograd import Tensor, grad, jacobian, no_grad, stack
+from micrograd import Tensor, grad, hvp, jacobian, no_grad, stack, value_and_grad
 from micrograd.optim import Adam
 
 t = Tensor([1.0, 2.0])
@@ -26,7 +26,9 @@ stack(t)  # error: arg-type
 grad(t, 1.0)  # error: call-overload
 grad(t, t).grads()  # error: attr-defined
 grad(t, [t]).exp()  # error: attr-defined
-jacobian(t, t)  # error: arg-type
+jacobian(t, t)  # error: call-overload
+hvp(t, t, t)  # error: call-overload
+value_and_grad(t)  # error: call-overload
 no_grad(True)  # error: call-overload
 Adam(t, learning_rate=0.1)  # error: call-arg
 number: float = t.sum()  # error: assignment

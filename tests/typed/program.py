@@ -1,6 +1,6 @@
 """A program as a user with a type checker writes it; tests/test_typing.py has it checked."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,15 +12,20 @@ from micrograd import (
     einsum,
     grad,
     hessian,
+    hvp,
     jacobian,
+    jvp,
     linear,
     maximum,
     no_grad,
     norm,
     operation,
     stack,
+    value_and_grad,
+    vjp,
     where,
 )
+from micrograd.calculus import flatten
 from micrograd.nn import Layer, Module, MultiLayerPerceptron, mse
 from micrograd.optim import Adam
 
@@ -91,8 +96,44 @@ assert_type(grad(y, [x, w]), tuple[Tensor, ...])
 assert_type(grad(y, (x, w), create_graph=True), tuple[Tensor, ...])
 assert_type(jacobian(lambda x: x * x, [1.0, 2.0]), Tensor)
 assert_type(hessian(lambda x: (x * x).sum(), w), Tensor)
+assert_type(hvp(lambda x: (x * x).sum(), w, [1.0, 2.0]), Tensor)
 with no_grad():
     assert_type(t * 2, Tensor)
+
+
+class Line(NamedTuple):
+    slope: Tensor
+    offset: Tensor
+
+
+def squares(p: dict[str, Tensor], x: Tensor) -> Tensor:
+    return ((p["w"] * x + p["b"]) ** 2).sum()
+
+
+def error(line: Line, x: Tensor) -> Tensor:
+    return ((line.slope * x + line.offset) ** 2).sum()
+
+
+def total(x: Tensor, scale: float = 1.0) -> Tensor:
+    return x.sum() * scale
+
+
+parameters, line = {"w": w, "b": x}, Line(w, x)
+assert_type(value_and_grad(squares)(parameters, w), tuple[Tensor, dict[str, Tensor]])
+assert_type(value_and_grad(error)(line, w), tuple[Tensor, Line])
+assert_type(value_and_grad(total)(w), tuple[Tensor, Tensor])
+assert_type(value_and_grad(total)([1.0, 2.0], scale=2.0), tuple[Tensor, Tensor])
+assert_type(value_and_grad(squares, (0, 1))(parameters, w), tuple[Tensor, Any])
+assert_type(grad(y, parameters), dict[str, Tensor])
+assert_type(grad(y, [[w, x], [t]]), list[list[Tensor]])
+assert_type(hvp(lambda p: squares(p, w), parameters, parameters), dict[str, Tensor])
+assert_type(jvp(total, w, array[0]), tuple[Tensor, Tensor])
+out, pullback = vjp(squares, parameters, w)
+assert_type(out, Tensor)
+assert_type(pullback(1.0), tuple[Any, ...])
+vector, unflatten = flatten(parameters)
+assert_type(vector, Tensor)
+assert_type(unflatten(vector.data), dict[str, Tensor])
 
 
 @no_grad
