@@ -230,9 +230,9 @@ def backpropagate(output: Tensor, start, on_tensors: bool = False, far: bool = T
         for x, value, derivative in zip(node._operands, node._values, node._derivatives):
             if not (isinstance(x, Tensor) and x.requires_grad):
                 continue
+            d = derivative(g, y, *operands)
             if not x._operands and x._written < node._age:
                 raise RuntimeError(f"backward: a leaf was written to in place after {node.op!r}")
-            d = derivative(g, y, *operands)
             if not isinstance(d, np.generic):  # a number fits; a chain of them saves a fifth
                 d = d if on_tensors else data_of(d)
                 if d.shape != value.shape or d.dtype != value.dtype:
