@@ -48,7 +48,8 @@ def run(name, folder, probe=""):
     notebook = read(name)
     notebook.cells.append(nbformat.v4.new_code_cell(probe, id="probe"))
     (folder / "misc").mkdir()
-    shutil.copy(ROOT / "misc" / "mnist.npz", folder / "misc")
+    for needed in ("mnist.npz", "pictures.py"):
+        shutil.copy(ROOT / "misc" / needed, folder / "misc")
     resources = {"metadata": {"path": folder}}
     NotebookClient(notebook, timeout=600, coalesce_streams=True, resources=resources).execute()
     return printed(notebook)
@@ -92,6 +93,9 @@ def test_moon_prints_what_it_says(moon):
     assert output["training"].startswith("step   1: loss 1.581063, accuracy 48%")
     assert output["training"].endswith("step 100: loss 0.011967, accuracy 100%")
     assert_pictures(folder, "moon-demo.png")
+    animation = folder / "misc" / "moon-demo.gif"
+    assert animation.read_bytes()[:4] == b"GIF8"
+    assert animation.stat().st_size <= 500_000
 
 
 # The digits
