@@ -88,3 +88,52 @@ def loss_curve(axes, losses, title="The loss during training", **style):
     axes.plot(np.arange(1, len(losses) + 1), losses, **{"color": BLUE, "linewidth": 2, **style})
     axes.set(yscale="log", xlabel="step", ylabel="loss (logarithmic)", title=title)
     axes.grid(alpha=0.3)
+
+
+# Digits
+
+
+def digits(images, titles, title, colors=None):
+    """Ten images in two rows, each with a title of its own."""
+    figure, grid = plt.subplots(2, 5, figsize=(9, 5), layout="constrained")
+    for i, axes in enumerate(grid.flat):
+        axes.imshow(images[i], cmap="gray_r")
+        axes.set_title(titles[i], fontsize=12, color=colors[i] if colors else "black")
+        bare(axes)
+    figure.suptitle(title, fontsize=14)
+    return figure
+
+
+def answers(images, labels, probabilities, title):
+    """Ten images with the answer, its probability and the truth: blue is right, orange is wrong."""
+    said, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    titles = [f"answer {a} ({p:.0%})\ntruth {t}" for a, p, t in zip(said, sure, labels)]
+    colors = [BLUE if a == t else ORANGE for a, t in zip(said, labels)]
+    return digits(images, titles, title, colors)
+
+
+def confusion(truth, said, title):
+    """How often each digit was taken for each other; the colours stop at 60."""
+    from sklearn.metrics import ConfusionMatrixDisplay
+
+    figure, axes = plt.subplots(figsize=(6.4, 6.4), layout="constrained")
+    ConfusionMatrixDisplay.from_predictions(
+        truth, said, ax=axes, cmap="Blues", im_kw={"vmax": 60}, colorbar=False
+    )
+    axes.set(xlabel="the network's answer", ylabel="truth", title=title)
+    return figure
+
+
+def loss_by_epoch(losses):
+    """The loss (epochs, batches) of each batch, and the mean of each epoch."""
+    epochs, count = losses.shape
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    at = np.arange(losses.size) / count
+    axes.plot(at, losses.ravel(), color=BLUE, alpha=0.25, linewidth=0.5, label="each batch")
+    means = losses.mean(axis=1)
+    axes.plot(np.arange(epochs) + 0.5, means, "o-", color=ORANGE, label="mean of an epoch")
+    axes.set(yscale="log", xlabel="epochs", ylabel="loss (logarithmic)", xlim=(0, epochs))
+    axes.set(title="The loss during training", xticks=range(0, epochs + 1, 5))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
