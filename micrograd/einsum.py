@@ -170,7 +170,7 @@ def vecmat(x1, x2) -> Tensor:
 
 @function()
 def kron(a, b) -> Tensor:
-    """Every element of a times all of b, one block beside the other."""
+    """Every element of a times all of b, the blocks side by side."""
     n = max(np.ndim(a), np.ndim(b))
     shapes = [(1,) * (n - np.ndim(x)) + np.shape(x) for x in (a, b)]
     a = np.reshape(a, [k for length in shapes[0] for k in (length, 1)])

@@ -1,4 +1,4 @@
-"""The door to PyTorch."""
+"""Models handed over to PyTorch."""
 
 from __future__ import annotations
 

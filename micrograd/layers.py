@@ -1,4 +1,4 @@
-"""Layers beside the fully connected one: flattening, embedding, dropout, normalization.
+"""Layers other than the fully connected one: flattening, embedding, dropout, normalization.
 
 A layer takes and returns Tensors whose first axis is the batch; an ndarray as input is a constant,
 for which no gradient is computed.

@@ -133,7 +133,7 @@ class Module:
     def torch_modules(self, door: Door) -> list:
         """PyTorch's modules that, one after the other, compute the same: `to_torch` asks for them.
 
-        A module of your own may have this beside its `__call__`:
+        A module of your own may have this in addition to `__call__`:
 
             def torch_modules(self, door):
                 scale = door.nn.Linear(1, 1, bias=False)

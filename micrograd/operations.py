@@ -45,7 +45,7 @@ OPERATIONS: dict[str, Callable] = {}  # all that stand here, by name
 def function(*numpys: Callable, **renamed: str) -> Callable[[F], F]:
     """Let an operation stand for NumPy's of its name, and for those given.
 
-    What NumPy's function calls its arguments is told where we call them otherwise.
+    NumPy's names of the arguments are given where ours differ.
     """
 
     def enter(f):
@@ -432,7 +432,7 @@ def max(
 ) -> Tensor:  # fmt: skip
     """The largest value over axis; equal ones share the gradient evenly.
 
-    `initial`, which `where` needs beside it, is the least that the result can be; where they are
+    `initial`, which `where` requires, is the least that the result can be; where they are
     equal it takes half the gradient.
     """
     least = least_of("max", -np.inf, initial, where)
@@ -449,7 +449,7 @@ def min(
 ) -> Tensor:  # fmt: skip
     """The smallest value over axis; equal ones share the gradient evenly.
 
-    `initial`, which `where` needs beside it, is the most that the result can be; where they are
+    `initial`, which `where` requires, is the most that the result can be; where they are
     equal it takes half the gradient.
     """
     most = least_of("min", np.inf, initial, where)

@@ -65,7 +65,7 @@ def operand_of(x):
 
 
 def weak(x, beside: Tensor):
-    """Numbers, and lists of them, in the dtype of the tensor beside them."""
+    """Numbers, and lists of them, in the dtype of the tensor they are combined with."""
     return x if hasattr(x, "dtype") else np.array(x, beside.dtype)
 
 
@@ -440,7 +440,7 @@ def average(
     x, axis: Axis = None, weights: Operand | None = None, returned: bool = False,
     keepdims: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]:  # fmt: skip
-    """The mean over axis, weighted; and with returned=True the sum of the weights beside it.
+    """The mean over axis, weighted; and with returned=True the sum of the weights as well.
 
     The weights have the shape of x, or of the axes that are summed over.
     """

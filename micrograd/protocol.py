@@ -100,7 +100,7 @@ class ForeignError(TypeError):
 def constant(op: str, x: object, operands: tuple) -> Any:
     """Let real numbers and arrays of them pass; anything else is no operand.
 
-    Integers and bools become floats: those of the Tensors beside them, else float64.
+    Integers and bools become floats: of the dtype of the Tensors among them, else float64.
     """
     if type(x) in (int, float, bool):
         return x

@@ -1,0 +1,139 @@
+"""What the notebooks draw, kept apart from what they teach."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.animation import FuncAnimation, PillowWriter
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart as well
+BLUE, ORANGE, GREEN, GREY, BLACK = "#0072B2", "#D55E00", "#009E73", "#999999", "#333333"
+plt.rcParams.update({"figure.dpi": 100, "font.size": 11})
+plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False})
+
+
+# The moons
+
+
+def moons(axes, points, labels, size=50):
+    """The points, each moon in its own colour and shape."""
+    for label, color, marker in ((1, BLUE, "o"), (-1, ORANGE, "s")):
+        moon = points[labels == label]
+        style = {"color": color, "marker": marker, "edgecolor": "white", "label": f"label {label}"}
+        axes.scatter(moon[:, 0], moon[:, 1], s=size, **style)
+    axes.set(xlabel="first coordinate", ylabel="second coordinate")
+
+
+def border(axes, plane, scores, points, labels, title, size=50):
+    """Which moon each point of the plane (rows, columns, 2) is assigned to, and the margin."""
+    x1, x2 = plane[..., 0], plane[..., 1]
+    sides = [-np.inf, 0, np.inf]
+    axes.contourf(x1, x2, scores, levels=sides, colors=[ORANGE, BLUE], alpha=0.25)
+    if scores.min() < 0 < scores.max():
+        lines = ["--", "-", "--"]
+        axes.contour(x1, x2, scores, levels=[-1, 0, 1], colors="black", linestyles=lines)
+    moons(axes, points, labels, size)
+    axes.set_title(title)
+
+
+def bare(axes):
+    """Without ticks and labels, for small pictures."""
+    axes.set(xticks=[], yticks=[], xlabel="", ylabel="")
+
+
+def strip(planes, points, labels):
+    """One small picture of the border beside the other: a dict of title: (plane, scores)."""
+    figure, row = plt.subplots(1, len(planes), figsize=(11, 2.5), layout="constrained")
+    for axes, (title, (plane, scores)) in zip(row, planes.items()):
+        border(axes, plane, scores, points, labels, title, size=10)
+        bare(axes)
+    return figure
+
+
+def save_animation(path, draw, frames):
+    """An animated GIF: draw(axes, frame) for each of the frames; the last one stays for a while."""
+    figure, axes = plt.subplots(figsize=(5.2, 3.6), layout="constrained")
+
+    def show(frame):
+        axes.clear()
+        draw(axes, frame)
+        bare(axes)
+
+    frames = [*frames, *[frames[-1]] * 20]
+    FuncAnimation(figure, show, frames).save(path, PillowWriter(fps=10), dpi=64)
+    plt.close(figure)
+
+
+def units(plane, layers, points, labels):
+    """For each layer's title, what some of its units (rows, columns, n) make of the plane."""
+    count = len(next(iter(layers.values())))
+    figure, grid = plt.subplots(
+        len(layers), count, figsize=(11, 2.3 * len(layers)), layout="constrained"
+    )
+    for row, (title, outputs) in zip(grid, layers.items()):
+        for axes, output in zip(row, outputs):
+            axes.contourf(plane[..., 0], plane[..., 1], output, levels=12, cmap="Greys")
+            moons(axes, points, labels, size=8)
+            bare(axes)
+        row[0].set_ylabel(title)
+    return figure
+
+
+# Curves
+
+
+def running_mean(values, width):
+    return np.convolve(values, np.ones(width) / width, mode="valid")
+
+
+def loss_curve(axes, losses, title="The loss during training", **style):
+    axes.plot(np.arange(1, len(losses) + 1), losses, **{"color": BLUE, "linewidth": 2, **style})
+    axes.set(yscale="log", xlabel="step", ylabel="loss (logarithmic)", title=title)
+    axes.grid(alpha=0.3)
+
+
+# Digits
+
+
+def digits(images, titles, title, colors=None):
+    """Ten images in two rows, each with a title of its own."""
+    figure, grid = plt.subplots(2, 5, figsize=(9, 5), layout="constrained")
+    for i, axes in enumerate(grid.flat):
+        axes.imshow(images[i], cmap="gray_r")
+        axes.set_title(titles[i], fontsize=12, color=colors[i] if colors else "black")
+        bare(axes)
+    figure.suptitle(title, fontsize=14)
+    return figure
+
+
+def answers(images, labels, probabilities, title):
+    """Ten images with the answer, its probability and the truth: blue is right, orange is wrong."""
+    said, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    titles = [f"answer {a} ({p:.0%})\ntruth {t}" for a, p, t in zip(said, sure, labels)]
+    colors = [BLUE if a == t else ORANGE for a, t in zip(said, labels)]
+    return digits(images, titles, title, colors)
+
+
+def confusion(truth, said, title):
+    """How often each digit was taken for each other; the colours stop at 60."""
+    from sklearn.metrics import ConfusionMatrixDisplay
+
+    figure, axes = plt.subplots(figsize=(6.4, 6.4), layout="constrained")
+    ConfusionMatrixDisplay.from_predictions(
+        truth, said, ax=axes, cmap="Blues", im_kw={"vmax": 60}, colorbar=False
+    )
+    axes.set(xlabel="the network's answer", ylabel="truth", title=title)
+    return figure
+
+
+def loss_by_epoch(losses):
+    """The loss (epochs, batches) of each batch, and the mean of each epoch."""
+    epochs, count = losses.shape
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    at = np.arange(losses.size) / count
+    axes.plot(at, losses.ravel(), color=BLUE, alpha=0.25, linewidth=0.5, label="each batch")
+    means = losses.mean(axis=1)
+    axes.plot(np.arange(epochs) + 0.5, means, "o-", color=ORANGE, label="mean of an epoch")
+    axes.set(yscale="log", xlabel="epochs", ylabel="loss (logarithmic)", xlim=(0, epochs))
+    axes.set(title="The loss during training", xticks=range(0, epochs + 1, 5))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
