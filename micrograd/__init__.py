@@ -1,6 +1,10 @@
 """Reverse-mode automatic differentiation on NumPy arrays, and a small neural-network library."""
 
-from micrograd import linalg, memory, nn, optim  # noqa: F401
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from micrograd import linalg, memory  # noqa: F401
 from micrograd.calculus import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from micrograd.einsum import einsum
 from micrograd.engine import Tensor, apply, no_grad, operation
@@ -62,6 +66,9 @@ from micrograd.order import (
     trapezoid,
 )  # fmt: skip
 
+if TYPE_CHECKING:
+    from micrograd import nn, optim
+
 __version__ = "1.0.0"
 __all__ = [
     "Tensor", "apply", "arctan2", "average", "concatenate", "convolve", "copysign", "corrcoef",
@@ -79,4 +86,4 @@ def __dir__():  # what completion offers
     return __all__
 
 
-__getattr__ = of_module("micrograd", MICROGRAD)
+__getattr__ = of_module("micrograd", MICROGRAD, rooms=("nn", "optim"))

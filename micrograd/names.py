@@ -6,6 +6,7 @@ misc/reference.md has the same as a table.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Mapping
 from opcode import opmap
@@ -135,10 +136,12 @@ def missing(owner: str, name: str, names: Names, x: object) -> AttributeError:
     return AttributeError(f"{owner} has no attribute {name!r}{here}", name=name, obj=x)
 
 
-def of_module(module: str, names: Names) -> Callable[[str], Any]:
-    """The `__getattr__` of a module."""
+def of_module(module: str, names: Names, rooms: tuple[str, ...] = ()) -> Callable[[str], Any]:
+    """The `__getattr__` of a module, which imports these rooms of it when they are first used."""
 
     def __getattr__(name: str) -> Any:  # noqa: N807
+        if name in rooms:
+            return importlib.import_module(f"{module}.{name}")
         error = missing(module, name, names, None)
         frame = sys._getframe(1)
         if name in names and frame.f_code.co_code[frame.f_lasti] == opmap["IMPORT_FROM"]:
