@@ -126,7 +126,7 @@ MICROGRAD: Names = {
 }  # fmt: skip
 
 ARGUMENTS = {  # of methods and functions, for the table alone: to explain them would slow all calls
-    "dim": "axis", "keepdim": "keepdims", "unbiased": "ddof=1", "correction": "ddof",
+    "dim": "axis", "keepdim": "keepdims", "unbiased": "ddof=1",
 }  # fmt: skip
 
 
