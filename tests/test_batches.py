@@ -69,7 +69,8 @@ def test_a_run_in_one_file_goes_on_to_the_same_bits(ending, tmp_path):
 
 ERRORS = {
     "batches of other lengths": (lambda: nn.batches(X, Y[1:], 2), ValueError, "10", "9"),
-    "batches of nothing": (lambda: nn.batches(X, Y, 0), ValueError, "size=0"),
+    "batches of nothing": (lambda: nn.batches(X, Y, 0), ValueError, "batches: size", "got 0"),
+    "batches of a half": (lambda: nn.batches(X, Y, 1.5), TypeError, "batches: size", "1.5"),
     "a checkpoint of a number": (lambda: nn.Checkpoint(epoch=3), TypeError, "epoch", "int"),
 }
 

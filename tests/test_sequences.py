@@ -156,7 +156,11 @@ ERRORS = {
         lambda: nn.LSTM(3, 4)(of(2, 5, 3), of(1, 2, 4)), ValueError, "LSTM", "(h, c)"),
     "GRU of a wrong state": (
         lambda: nn.GRU(3, 4)(of(2, 5, 3), of(2, 4)), ValueError, "GRU", "(1, 2, 4)", "(2, 4)"),
-    "GRU of no layers": (lambda: nn.GRU(3, 4, 0), ValueError, "GRU", "num_layers=0"),
+    "GRU of no layers": (lambda: nn.GRU(3, 4, 0), ValueError, "GRU: num_layers", "got 0"),
+    "LSTM of half an input": (lambda: nn.LSTM(2.5, 3), TypeError, "LSTM: input_size", "2.5"),
+    "from_torch of a padding by name": (
+        lambda: nn.from_torch(torch.nn.Conv2d(2, 3, 3, padding="same")),
+        TypeError, "from_torch: Conv2d: padding", "'same'"),
     "heads": (lambda: nn.MultiHeadAttention(6, 4), ValueError, "4 heads", "6"),
     "attention width": (
         lambda: nn.MultiHeadAttention(6, 2)(of(2, 3, 4)), ValueError, "time, 6", "(2, 3, 4)"),
