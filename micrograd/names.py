@@ -24,7 +24,7 @@ TENSOR: Names = {
     "permute": ("a.transpose(0, 2, 1)", "t.transpose(0, 2, 1)"),
     "unsqueeze": ("np.expand_dims(a, 0)", "t.expand_dims(0), or t[None]"),
     "masked_fill": ("np.where(mask, -np.inf, a)", "where(mask, -np.inf, t) of micrograd"),
-    "clone": ("a.copy()", "t itself, which no operation changes; copy.deepcopy(t) copies a leaf"),
+    "clone": ("a.copy()", "t.copy(); copy.deepcopy(t) copies a leaf"),
     "contiguous": ("np.ascontiguousarray(a)", "t itself: every layout is taken"),
     "t": ("a.T", "t.T"),
     "dim": ("a.ndim", "t.ndim"),
@@ -126,7 +126,7 @@ MICROGRAD: Names = {
 }  # fmt: skip
 
 ARGUMENTS = {  # of methods and functions, for the table alone: to explain them would slow all calls
-    "dim": "axis", "keepdim": "keepdims", "unbiased": "ddof=1",
+    "dim": "axis", "keepdim": "keepdims", "unbiased": "ddof",
 }  # fmt: skip
 
 
