@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from networks import assert_refused
 from table import assert_same
 
 from micrograd import Tensor, nn, optim
@@ -250,6 +251,19 @@ def test_an_average_is_that_of_pytorch():
     twin = optim.Average([Tensor([0.0, 0.0])])
     twin.load_state_dict(ours.state_dict())
     assert_same(twin.averages[0], ours.averages[0], "state", 0)
+
+
+def enter_average(p):
+    with optim.Average([p]):
+        pass
+
+
+@pytest.mark.parametrize("write", [enter_average, nn.init.uniform], ids=["Average", "init"])
+def test_what_writes_to_a_parameter_says_so_to_backward(write):
+    p = Tensor([[1.0, 2.0]])
+    loss = (p * p).sum()
+    write(p)
+    assert_refused(loss.backward, RuntimeError, "written to in place")
 
 
 def test_clip_grad_value_is_that_of_pytorch():
