@@ -333,16 +333,17 @@ def gelu(x, approximate: str = "none") -> Tensor:
     """
     c = math.sqrt(2 / math.pi)
     if approximate == "none":
-        t = apply("gelu_erf", lambda x: special.erf(x, math.sqrt(0.5)), (x,),
-                  lambda g, y, x: g * (c * np.exp(-0.5 * x * x)))
+        share = apply("gelu_erf", lambda x: arrays.half_of_one_plus(special.erf(x, math.sqrt(0.5))),
+                      (x,), lambda g, y, x: g * (0.5 * c * np.exp(-0.5 * x * x)))
     elif approximate == "tanh":
-        t = apply("gelu_tanh", lambda x: np.tanh(x * (c + 0.044715 * c * x * x)), (x,),
-                  lambda g, y, x: g * (1 - y * y) * (c + 3 * 0.044715 * c * x * x))
+        share = apply("gelu_tanh", lambda x: arrays.half_of_one_plus(
+                          np.tanh(x * (c + 0.044715 * c * x * x))), (x,),
+                      lambda g, y, x: g * (y * (1 - y)) * (2 * c + 6 * 0.044715 * c * x * x))
     else:
         raise ValueError(f'gelu: approximate is "none" or "tanh", got {approximate!r}')
-    return apply("gelu", arrays.gelu, (x, t),
-                 lambda g, y, x, t: 0.5 * g * (1 + t),
-                 lambda g, y, x, t: 0.5 * g * x)
+    return apply("gelu", lambda x, share: x * share, (x, share),
+                 lambda g, y, x, share: g * share,
+                 lambda g, y, x, share: g * x)
 
 
 @method(a_min="lo", a_max="hi", min="lo", max="hi")
