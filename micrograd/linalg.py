@@ -294,10 +294,11 @@ def eigh(a, UPLO: str = "L") -> EighResult:  # noqa: N803 (as NumPy has it)
 
     Only one triangle of a is read, the lower one or, with UPLO="U", the upper one.
     """
-    a = symmetric(a, triangle_of("eigh", UPLO))
+    triangle = triangle_of("eigh", UPLO)
+    a = symmetric(a, triangle)
 
     def forward(a):
-        w, v = np.linalg.eigh(a)
+        w, v = np.linalg.eigh(a, triangle)  # on which the signs of the vectors depend
         return v, w
 
     def derivative(g, v, a, w):

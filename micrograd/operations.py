@@ -333,16 +333,17 @@ def gelu(x, approximate: str = "none") -> Tensor:
     """
     c = math.sqrt(2 / math.pi)
     if approximate == "none":
-        t = apply("gelu_erf", lambda x: special.erf(x, math.sqrt(0.5)), (x,),
-                  lambda g, y, x: g * (c * np.exp(-0.5 * x * x)))
+        share = apply("gelu_erf", lambda x: arrays.half_of_one_plus(special.erf(x, math.sqrt(0.5))),
+                      (x,), lambda g, y, x: g * (0.5 * c * np.exp(-0.5 * x * x)))
     elif approximate == "tanh":
-        t = apply("gelu_tanh", lambda x: np.tanh(x * (c + 0.044715 * c * x * x)), (x,),
-                  lambda g, y, x: g * (1 - y * y) * (c + 3 * 0.044715 * c * x * x))
+        share = apply("gelu_tanh", lambda x: arrays.half_of_one_plus(
+                          np.tanh(x * (c + 0.044715 * c * x * x))), (x,),
+                      lambda g, y, x: g * (y * (1 - y)) * (2 * c + 6 * 0.044715 * c * x * x))
     else:
         raise ValueError(f'gelu: approximate is "none" or "tanh", got {approximate!r}')
-    return apply("gelu", arrays.gelu, (x, t),
-                 lambda g, y, x, t: 0.5 * g * (1 + t),
-                 lambda g, y, x, t: 0.5 * g * x)
+    return apply("gelu", lambda x, share: x * share, (x, share),
+                 lambda g, y, x, share: g * share,
+                 lambda g, y, x, share: g * x)
 
 
 @method(a_min="lo", a_max="hi", min="lo", max="hi")
@@ -660,13 +661,21 @@ def expand_dims(x, axis: int | tuple[int, ...]) -> Tensor:
 
 @method()
 def pad(
-    x, pad_width: ArrayLike, mode: str = "constant", constant_values: float | Tensor = 0
+    x,
+    pad_width: ArrayLike | dict[int, int | tuple[int, int]],
+    mode: str = "constant",
+    constant_values: ArrayLike | Tensor = 0,
 ) -> Tensor:
     """A border around x; pad_width as in `np.pad`.
 
-    mode is "constant", a number or a 0-d Tensor, or as in `np.pad` "edge", "reflect", "symmetric"
-    or "wrap", whose border is made of elements of x.
+    mode is "constant", a number, a 0-d Tensor or numbers for each side as in `np.pad`, or as there
+    "edge", "reflect", "symmetric" or "wrap", whose border is made of elements of x.
     """
+    if isinstance(pad_width, dict):  # of some axes
+        width = [(0, 0)] * x.ndim
+        for axis, both in pad_width.items():
+            width[axes_of("pad", axis, x.ndim)[0]] = tuple(np.broadcast_to(both, 2).tolist())
+        pad_width = width
     if mode in ("edge", "reflect", "symmetric", "wrap"):
         places = np.arange(x.size).reshape(x.shape)
         return ravel(x)[np.pad(places, pad_width, mode)]
@@ -676,6 +685,10 @@ def pad(
         )
     widths = np.broadcast_to(pad_width, (x.ndim, 2)).tolist()
     inside = tuple(slice(before, before + n) for (before, _), n in zip(widths, x.shape))
+    if isinstance(constant_values, (list, tuple, np.ndarray)) and np.ndim(constant_values):
+        sides = np.array(arrays.array_of("pad: constant_values", constant_values, "fiub"))
+        return apply("pad", lambda x: np.pad(x, widths, constant_values=sides), (x,),
+                     lambda g, y, x: g[inside])
     return apply("pad", lambda x, c: np.pad(x, widths, constant_values=c), (x, constant_values),
                  lambda g, y, x, c: g[inside],
                  lambda g, y, x, c: g.sum() - g[inside].sum())

@@ -885,6 +885,12 @@ def add_shapes():
         lambda x: torch_pad(x, [(1, 2)] * x.ndim, 5.0), ones_of((3,), (2, 3)))  # fmt: skip
     row("pad(((0, 1), (2, 0)))", lambda x: x.pad(((0, 1), (2, 0))),
         lambda x: torch_pad(x, [(0, 1), (2, 0)]), ones_of((2, 3), (1, 1), (0, 2)))  # fmt: skip
+    row("pad({-1: (2, 1), 0: 1})", lambda x: x.pad({-1: (2, 1), 0: 1}),
+        lambda x: torch_pad(x, [(1, 1), (2, 1)]), ones_of((2, 3), (1, 1), (0, 2)))  # fmt: skip
+    for sides in ((5.0, -1.0), ((5.0, -1.0),), np.array([[5.0, -1.0]])):
+        row(f"pad(1, constant_values={sides})", lambda x, s=sides: x.pad(1, constant_values=s),
+            lambda x: torch_pad(torch_pad(x, [(1, 0)], 5.0), [(0, 1)], -1.0),
+            ones_of((3,), (1,)))  # fmt: skip
     for axis in (None, 0, -1, (0, -1)):
         row(f"flip({axis})", lambda x, axis=axis: x.flip(axis),
             lambda x, axis=axis: x.flip(tuple(range(x.ndim)) if axis is None else axis),

@@ -23,6 +23,10 @@ A, B, SYMMETRIC = RNG.normal(size=(3, 3)), RNG.normal(size=(4, 2)), np.diag([1.0
 RESULTS = {
     "eig": (lambda f, x: f(x), SYMMETRIC),
     "eigh": (lambda f, x: f(x), SYMMETRIC),
+    "eigh, of the upper triangle": (
+        lambda f, x: f(x, "U"),
+        np.random.default_rng(1).normal(size=(4, 4)),
+    ),
     "slogdet": (lambda f, x: f(x), A),
     "svd": (lambda f, x: f(x), B),
     "svd, reduced": (lambda f, x: f(x, full_matrices=False), B.T),
@@ -206,6 +210,7 @@ ERRORS = [
     (raising(lambda x, y, s: np.diag(x[None])), ValueError, "diag: expected a vector or a matrix"),
     (raising(lambda x, y, s: np.select([x > 0], [x, x])), ValueError, "1 conditions for 2 choices"),
     (raising(lambda x, y, s: np.select([x], [x])), TypeError, "condition is made of bools"),
+    (raising(lambda x, y, s: np.pad(x, {5: 1})), ValueError, "pad: axis 5 is out of bounds"),
     (raising(lambda x, y, s: np.pad(x, 1, "mean")), ValueError, "pad: mode is .* got 'mean'"),
     (raising(lambda x, y, s: np.pad(x, 1, "reflect", reflect_type="odd")), TypeError,
      "reflect_type"),
