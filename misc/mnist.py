@@ -23,8 +23,8 @@ def load(path=PATH):
     checksum = hashlib.sha256(path.read_bytes()).hexdigest()
     if checksum != CHECKSUM:
         raise ValueError(
-            f"the MNIST digits are damaged: {path} has the SHA-256 checksum {checksum}, not the one "
-            f"in misc/README.md. Get misc/{path.name} from the repository again."
+            f"the MNIST digits are damaged: {path} has the SHA-256 checksum {checksum}, not the "
+            f"one in misc/README.md. Get misc/{path.name} from the repository again."
         )
     with np.load(path) as arrays:
         return [arrays[name] for name in ("X_train", "y_train", "X_test", "y_test")]
