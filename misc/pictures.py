@@ -137,3 +137,145 @@ def loss_by_epoch(losses):
     axes.grid(alpha=0.3)
     axes.legend()
     return figure
+
+
+# Language models
+
+
+def language_loss(losses, width, levels, title, limits):
+    """The loss of each step, its running mean, and levels to compare with, by name."""
+    axes = plt.subplots(figsize=(7, 3.2), layout="constrained")[1]
+    axes.plot(losses, color=BLUE, alpha=0.25, linewidth=0.7, label="each step")
+    at = np.arange(len(losses) - width + 1) + width // 2
+    axes.plot(at, running_mean(losses, width), color=BLUE, label=f"mean of {width}")
+    for (name, level), color in zip(levels.items(), (GREY, ORANGE)):
+        axes.axhline(level, color=color, linestyle="--", label=name)
+    axes.set(xlabel="step", ylabel="loss", title=title, ylim=limits)
+    axes.legend(frameon=False, ncols=3, loc="upper right")
+    return axes
+
+
+def attention(patterns, text, title):
+    """For each layer, the weights (heads, n, n) with which each letter looks at those before."""
+    count = len(patterns[0])
+    figure, grid = plt.subplots(
+        len(patterns), count, figsize=(9, 7.2), layout="constrained", sharex=True, sharey=True
+    )
+    for layer, heads in enumerate(patterns):
+        for head, axes in enumerate(grid[layer]):
+            image = axes.imshow(heads[head], cmap="Blues", vmin=0, vmax=1)
+            axes.set_title(f"layer {layer + 1}, head {head + 1}", fontsize=10)
+            axes.set_xticks(range(len(text)), text, va="baseline")
+            axes.set_yticks(range(len(text)), text)
+            axes.tick_params(axis="x", length=0, pad=12)
+            axes.tick_params(axis="y", length=0)
+    figure.colorbar(image, ax=grid, label="attention weight", shrink=0.6)
+    figure.supxlabel("is looked at")
+    figure.supylabel("looks")
+    figure.suptitle(title)
+    return figure
+
+
+def expectations(probabilities, letters, text, targets):
+    """How probable each letter is after each beginning of the text; what came next is outlined."""
+    figure, axes = plt.subplots(figsize=(8.5, 3.7), layout="constrained")
+    image = axes.imshow(probabilities, cmap="Blues", vmin=0, vmax=1)
+    for row, letter in enumerate(targets):
+        corner = letter - 0.5, row - 0.5
+        axes.add_patch(plt.Rectangle(corner, 1, 1, fill=False, color=ORANGE, lw=2))
+    axes.set_xticks(range(len(letters)), letters, va="baseline")
+    axes.set_yticks(range(len(text)), [text[: i + 1] for i in range(len(text))])
+    axes.tick_params(axis="x", length=0, pad=12)
+    axes.tick_params(axis="y", length=0)
+    axes.set(xlabel="next letter", ylabel="read so far", title="What the model expects next")
+    figure.colorbar(image, ax=axes, label="probability", shrink=0.8)
+    return figure
+
+
+# Convolutions
+
+
+def im2col(image, columns, weights, sums, shown):
+    """A convolution as a product of matrices; one window and what becomes of it are outlined."""
+    size = len(weights)
+    figure, row = plt.subplots(
+        1, 4, figsize=(10, 3), layout="constrained", width_ratios=[1.3, 2, 0.6, 1]
+    )
+    column = weights.reshape(-1, 1)
+    places = divmod(shown, sums.shape[1])
+    for axes, array, title, (top, left), (height, width) in zip(
+        row,
+        (image, columns, column, sums),
+        ("an image, and a window", "all windows, one a row", "the filter", "the sums"),
+        (places, (shown, 0), (0, 0), places),
+        ((size, size), (1, columns.shape[1]), column.shape, (1, 1)),
+    ):
+        axes.imshow(array, cmap="PuOr", vmin=-6, vmax=6)
+        for i, j in np.ndindex(array.shape):
+            axes.text(j, i, f"{array[i, j]:.0f}", ha="center", va="center", fontsize=9)
+        corner = left - 0.5, top - 0.5
+        axes.add_patch(plt.Rectangle(corner, width, height, fill=False, color=BLACK, lw=2.5))
+        axes.set_title(title, fontsize=11)
+        bare(axes)
+    return figure
+
+
+def filters(weights, responses, title):
+    """Sixteen filters, from orange to purple, and below each what it gives for an image."""
+    figure, grid = plt.subplots(4, 8, figsize=(9, 4.8), layout="constrained")
+    limit = np.abs(weights).max()
+    for k in range(16):
+        row, column = 2 * (k // 8), k % 8
+        grid[row, column].imshow(weights[k], cmap="PuOr", vmin=-limit, vmax=limit)
+        grid[row + 1, column].imshow(responses[k], cmap="gray", vmin=0, vmax=responses.max())
+    for axes in grid.flat:
+        axes.set_axis_off()
+    figure.suptitle(title)
+    return figure
+
+
+def many(images, titles, title):
+    """Forty small images, each with a title of its own."""
+    figure, grid = plt.subplots(4, 10, figsize=(9, 4.6), layout="constrained")
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for image, text, axes in zip(images, titles, grid.flat):
+        axes.imshow(image, cmap="gray_r")
+        axes.set_title(text, fontsize=8.5)
+    figure.suptitle(title)
+    return figure
+
+
+def saliency(images, gradients):
+    """Ten images, and below each the gradient of its score: purple where ink would raise it."""
+    figure, grid = plt.subplots(2, 10, figsize=(11, 2.6), layout="constrained")
+    for image, gradient, (above, below) in zip(images, gradients, grid.T):
+        above.imshow(image, cmap="gray_r")
+        limit = np.abs(gradient).max()
+        below.imshow(gradient, cmap="PuOr", vmin=-limit, vmax=limit)
+        above.set_axis_off()
+        below.set_axis_off()
+    figure.suptitle("Digits, and the gradient of the right score by their pixels")
+    return figure
+
+
+def race(runs, steps):
+    """Training loss and test error of several runs: a dict of name: (losses, accuracies)."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    styles = (
+        {"color": BLUE, "linewidth": 4, "alpha": 0.6},
+        {"color": ORANGE, "linestyle": "--"},
+    )
+    for (name, (losses, tested)), style in zip(runs.items(), styles):
+        at = np.arange(100, len(losses) - 99) / steps
+        left.plot(at, running_mean(losses, 200), **style, label=name)
+        errors = 100 - 100 * np.array(tested)
+        right.plot(np.arange(1, len(tested) + 1), errors, marker="o", **style, label=name)
+    left.set(xlabel="epoch", ylabel="loss (mean of 200 steps)", yscale="log")
+    left.set_title("Training loss")
+    left.set_yticks([0.02, 0.05, 0.1, 0.2, 0.5], ["0.02", "0.05", "0.1", "0.2", "0.5"])
+    left.minorticks_off()
+    right.axhline(1, color=GREY, linestyle=":")
+    right.set(xlabel="epoch", ylabel="test error in %", title="Test error", ylim=(0, None))
+    right.legend(frameon=False)
+    return figure
