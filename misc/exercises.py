@@ -4,6 +4,8 @@ An operation is written as a function of arrays that returns its result and, for
 function that turns the gradient of the result into that of the operand.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 from micrograd import apply
@@ -148,7 +150,7 @@ def train_moons(relu, matmul, mean, backward, steps=150):
     points, labels = make_moons(n_samples=100, noise=0.1, random_state=1)
     rng = np.random.default_rng(2)
     sizes = (2, 16, 16, 1)
-    weights = [Node(rng.normal(size=s) * np.sqrt(2 / s[0])) for s in zip(sizes, sizes[1:])]
+    weights = [Node(rng.normal(size=s) * np.sqrt(2 / s[0])) for s in pairwise(sizes)]
     biases = [Node(np.zeros(n)) for n in sizes[1:]]
     signs = (2.0 * labels - 1).reshape(-1, 1)
     for _ in range(steps):
