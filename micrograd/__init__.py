@@ -3,7 +3,9 @@
 from micrograd import linalg, memory, nn, optim  # noqa: F401
 from micrograd.calculus import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from micrograd.einsum import einsum
+from micrograd.effects import effect, state
 from micrograd.engine import Tensor, apply, no_grad, operation
+from micrograd.jit import jit
 from micrograd.linalg import norm
 from micrograd.operations import (
     arctan2,
