@@ -562,14 +562,14 @@ class Program:
         self.out_kinds = [kind_of(t._value.value) for t in self.outputs]
         self.numbers = [*(t._value.number for t in self.outputs), *self.arrays]
         self.n_outputs = len(self.outputs)
-        backs: dict[Any, Back] = {}
+        usual, backs = None, {}
         if self.back:
             ones = [np.ones_like(self.outputs[i]._value.value)[()] for i in self.back]
-            backs[self.usual_key()] = self.way_back(self.back, ones)
+            usual = self.way_back(self.back, ones)
+            backs[tuple([(i, g.strides) for i, g in zip(self.back, ones)])] = usual
             if len(self.outputs) == 1 and not self.outputs[0].ndim:
                 backs["one"] = self.way_back(self.back, ones, constant=True)
         self.use_leaf = [leaf for _, leaf in trace.uses]
-        usual = backs.get(self.usual_key()) if backs else None
         self.uses = [use for use, _ in usual.parts] if usual else []
         self.operands = [self.use_leaf[use] for use in self.uses]
         drawn = [n for c in trace.effects for n in c.gives()] if self.back else []
@@ -590,13 +590,6 @@ class Program:
         self.backs = backs
         if usual is None or len(self.outputs) == 1 and not self.outputs[0].ndim:
             self.let_go()
-
-    def usual_key(self) -> tuple:
-        """The outputs of which there are gradients, and how those lie in memory."""
-        kinds = [(i, self.out_kinds[i]) for i in self.back]
-        return tuple(
-            [(i, np.empty(shape, dtype).strides if shape else ()) for i, (_, dtype, shape, _) in kinds]
-        )
 
     def input_numbers(self, inputs: list[int]) -> set[int]:
         trace = self.trace
@@ -658,7 +651,7 @@ class Program:
         file = self.file = f"<jit of {getattr(self.function, '__qualname__', self.function)}>"
         text = f"{first}\n\n{source}"
         self.forward_source = text
-        self.namespace = {"np": np}
+        self.namespace = {"np": np, **writer.namespace}
         exec("\n".join(writer.header), self.namespace)
         self.namespace.update(writer.namespace)
         self.n_header = len(writer.header)
@@ -702,6 +695,7 @@ class Program:
         text = function_source("backward_memory", ["memory"], [*before, *memory], tuple_text(used))
         text += "\n\n" + function_source("backward", ["memory", "kept", *starts], [*unpack, *lines], result)
         back.source = text
+        self.namespace.update(writer.namespace)
         exec("\n".join(writer.header[self.n_header :]), self.namespace)
         self.n_header = len(writer.header)
         self.namespace.update(writer.namespace)

@@ -8,6 +8,7 @@ Nothing here changes a single bit of a result.
 
 from __future__ import annotations
 
+import builtins
 import copy
 import keyword
 import math
@@ -278,7 +279,8 @@ class Writer:
         self.listing, self.inputs = listing, set(inputs)
         self.names: dict[int, str] = {}
         self.leaving = {listing.root[n] for n in leaving}
-        self.taken = {"np", "memory", "kept", "forward", "backward"}
+        self.taken = {"np", "memory", "kept", "forward", "backward", *dir(builtins)}
+        self.known: dict[str, str] = {}  # what the header makes: its name
         self.namespace: dict[str, Any] = {}
         self.header: list[str] = []  # what is made once, for all
         self.memory = Memory()
@@ -291,7 +293,7 @@ class Writer:
         """A writer that goes on where this one has ended, with a way back of its own."""
         new = copy.copy(self)
         new.listing, new.leaving = listing, {listing.root[n] for n in leaving}
-        new.names, new.fixed, new.taken = dict(self.names), set(self.fixed), set(self.taken)
+        new.names, new.fixed = dict(self.names), set(self.fixed)
         new.buffer_of, new.memory = dict(self.buffer_of), copy.deepcopy(self.memory)
         return new
 
@@ -320,8 +322,7 @@ class Writer:
         value = self.listing.constants[n]
         made = next((c for c in self.listing.made if c.results == n), None)
         if made is not None:
-            name = self.fresh_name(made.operation.name.rpartition(".")[2])
-            self.header.append(f"{name} = {self.expression(made)}")
+            name = self.once(self.expression(made), wish_of(made))
         else:
             name = self.fresh_name("array")
             if value.size > 64 or value.dtype.kind not in "fiub":
@@ -332,6 +333,13 @@ class Writer:
         self.fixed.add(n)
         self.names[n] = name
         return name
+
+    def once(self, expression: str, wish: str) -> str:
+        """The name of what the header computes, once."""
+        if expression not in self.known:
+            name = self.known[expression] = self.fresh_name(wish)
+            self.header.append(f"{name} = {expression}")
+        return self.known[expression]
 
     def zero_d(self, x: Any, dtype: np.dtype) -> str:
         """The name of a 0-d array of a Python number, which NumPy takes faster."""
@@ -378,13 +386,13 @@ class Writer:
             numbers = re.sub(r"\b(nan|inf)\b", r"np.\1", " ".join(numbers.split()))
             return f"np.array({numbers}, np.{x.dtype.name}).reshape({x.shape})"
         if isinstance(x, np.generic):
-            return re.sub(r"\b(nan|inf)\b", r"np.\1", repr(x))
+            return self.once(re.sub(r"\b(nan|inf)\b", r"np.\1", repr(x)), f"{x.dtype}_{x}")
         if type(x) is float:
             return re.sub(r"\b(nan|inf)\b", r"np.\1", repr(x))
         if x is None or x is ... or type(x) in (bool, int, str):
             return "..." if x is ... else repr(x)
         if isinstance(x, np.dtype) and x.isbuiltin:
-            return f"np.{x.type.__name__}"
+            return self.once(f'np.dtype("{x.name}")', x.name)
         if isinstance(x, type) and (issubclass(x, np.generic) or x in (bool, int, float)):
             return f"np.{x.__name__}" if issubclass(x, np.generic) else x.__name__
         return self.object_name(x, getattr(x, "__name__", type(x).__name__))
@@ -514,7 +522,8 @@ class Writer:
                 if ufunc is not None and ufunc.signature is None:
                     self.reuse(c, y, dying)
                 name = self.buffer_for(c.results, y, layout, wish, memory, new_names)
-                out = name if ufunc is not None else f"out={name}"
+                by_place = ufunc is not None and ufunc not in (np.maximum, np.minimum)
+                out = name if by_place else f"out={name}"
                 line = f"{function}({', '.join([*words, out])})"
             else:
                 names = c.results
