@@ -175,7 +175,7 @@ class Given:
                 if t is x:
                     return i
             self.tensors.append(x)
-            return kind_of(x._value), x.requires_grad
+            return kind_of(x._value), x.requires_grad, x.is_leaf
         if isinstance(x, np.generic):
             self.arrays.append(x)
             return kind
@@ -571,7 +571,16 @@ class Program:
                 backs["one"] = self.way_back(self.back, ones, constant=True)
         self.use_leaf = [leaf for _, leaf in trace.uses]
         self.uses = [use for use, _ in usual.parts] if usual else []
-        self.operands = [self.use_leaf[use] for use in self.uses]
+        self.operands: list[int] = []  # the leaf of each operand of the result
+        self.groups: list[list[int]] = []  # and which contributions it gets
+        for i, use in enumerate(self.uses):
+            leaf = self.use_leaf[use]
+            if trace.leaves[leaf].is_leaf and leaf in self.operands:
+                self.groups[self.operands.index(leaf)].append(i)
+            else:
+                self.operands.append(leaf)
+                self.groups.append([i])
+        self.grouped = any(len(group) > 1 for group in self.groups)
         drawn = [n for c in trace.effects for n in c.gives()] if self.back else []
         self.effect_shapes = [c.results for c in trace.effects]
         needed = set(drawn)
@@ -702,6 +711,7 @@ class Program:
         exec(compile(text, self.file, "exec"), self.namespace)
         back.memory, back.function = self.namespace["backward_memory"], self.namespace["backward"]
         back.places = {use: i for i, (use, _) in enumerate(back.parts)}
+        back.is_usual = [*back.places] == self.uses
         back.calls = back.listing = None
 
     def let_go(self) -> None:
@@ -888,13 +898,18 @@ class Run:
             if memory is None:
                 memory = self.work.back[key] = back.memory(self.work.all)
             found = back.function(memory, self.kept, *(gs[i] for i in sorted(gs)))
-        if len(back.places) == len(found) == len(program.uses) and [*back.places] == program.uses:
+        if not back.is_usual:
+            found = [found[back.places[u]] if u in back.places else None for u in program.uses]
+        if back.is_usual and not program.grouped:
             return list(found)
-        return [
-            found[back.places[use]] if use in back.places
-            else np.zeros_like(self.leaves[leaf]._value)[()]
-            for use, leaf in zip(program.uses, program.operands)
-        ]  # fmt: skip
+        contributions = []
+        for leaf, group in zip(program.operands, program.groups):
+            parts = [found[i] for i in group if found[i] is not None]
+            if len(parts) > 1:
+                contributions.append(Sum.of(parts))
+            else:
+                contributions += parts or [np.zeros_like(self.leaves[leaf]._value)[()]]
+        return contributions
 
     def on_tensors(self, gs: dict[int, Any]) -> list:
         """The contributions as Tensors that can be differentiated: of the function run eagerly."""
@@ -919,6 +934,37 @@ class Run:
                 contributions.append(total[id(x)])
             given.add(leaf)
         return contributions
+
+
+class Sum(np.ndarray):
+    """Several contributions to the gradient of a leaf, to be added in their order.
+
+    To a gradient that is there already each is added by itself, as without `jit`: the last bit
+    depends on it. The engine copies what is a view where it is the first, and gets their sum.
+    """
+
+    parts: list[Any]
+
+    @classmethod
+    def of(cls, parts: list[Any]) -> Sum:
+        new = np.asarray(parts[0]).view(cls)
+        new.parts = parts
+        return new
+
+    def copy(self, order: Any = "C") -> Any:
+        total, *others = self.parts
+        for d in others:
+            total += d
+        return total
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=None, **options):
+        total = inputs[0]
+        if ufunc is not np.add or isinstance(total, Sum):
+            plain = [x.copy() if isinstance(x, Sum) else x for x in inputs]
+            return getattr(ufunc, method)(*plain, **options, **({"out": out} if out else {}))
+        for d in self.parts:
+            total = np.add(total, d, out=out[0]) if out else total + d
+        return total
 
 
 class Script:
