@@ -1,10 +1,17 @@
 """Reverse-mode automatic differentiation on NumPy arrays, and a small neural-network library."""
 
-from micrograd import linalg, memory, nn, optim  # noqa: F401
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from micrograd import linalg, memory  # noqa: F401
 from micrograd.calculus import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from micrograd.einsum import einsum
+from micrograd.effects import effect, state
 from micrograd.engine import Tensor, apply, no_grad, operation
+from micrograd.jit import jit
 from micrograd.linalg import norm
+from micrograd.names import MICROGRAD, of_module
 from micrograd.operations import (
     arctan2,
     concatenate,
@@ -61,6 +68,9 @@ from micrograd.order import (
     trapezoid,
 )  # fmt: skip
 
+if TYPE_CHECKING:
+    from micrograd import nn, optim
+
 __version__ = "1.0.0"
 __all__ = [
     "Tensor", "apply", "arctan2", "average", "concatenate", "convolve", "copysign", "corrcoef",
@@ -76,3 +86,6 @@ __all__ = [
 
 def __dir__():  # what completion offers
     return __all__
+
+
+__getattr__ = of_module("micrograd", MICROGRAD, rooms=("nn", "optim"))

@@ -20,7 +20,8 @@ import numpy as np
 
 from micrograd.arrays import integer, sum_leading, zeros
 from micrograd.engine import Tensor, apply
-from micrograd.layers import floating, initial, sizes
+from micrograd.init import initial, initial_bias
+from micrograd.layers import floating, sizes
 from micrograd.module import Module
 
 if TYPE_CHECKING:
@@ -72,11 +73,16 @@ class _Windows(NamedTuple):
 class _Convolution(Module):
     """What the convolutions share: how their arguments are checked, and their first weights."""
 
+    torch_arguments: tuple[str, ...] = (
+        "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups",
+        "bias",
+    )  # fmt: skip
+    torch_fixed = (("padding_mode", "zeros"),)
     _axes = 2
 
     def _prepare(
         self, channels: Pair, out_channels: int, kernel_size, stride, padding, dilation,
-        groups: int, bias: bool, init: str | None, rng: np.random.Generator | None,
+        groups: int, bias: bool, init: str, rng: np.random.Generator | None,
     ) -> None:  # fmt: skip
         """Make weights (channels[0], channels[1] / groups, *window), and a bias per output."""
         name, (outer, inner) = type(self).__name__, channels
@@ -98,11 +104,7 @@ class _Convolution(Module):
         shape = (outer, inner // self.groups, *window)
         fan_in, fan_out = math.prod(shape[1:]), outer * math.prod(window)
         self.weight = Tensor(initial(init, shape, fan_in, fan_out, rng))
-        self.bias = None
-        if bias:
-            self.bias = Tensor(np.zeros(out_channels))
-            if init == "torch":
-                self.bias = Tensor(initial(init, (out_channels,), fan_in, fan_out, rng))
+        self.bias = initial_bias(init, out_channels, fan_in, rng) if bias else None
 
     def _parts(self) -> tuple[int, int, tuple[int, ...]]:
         """The numbers of input and output channels, and the window."""
@@ -171,7 +173,7 @@ class Conv2d(_Convolution):
         dilation: int | Pair = 1,
         groups: int = 1,
         bias: bool = True,
-        init: str | None = "torch",
+        init: str = "torch",
         rng: np.random.Generator | None = None,
     ):
         name = type(self).__name__
@@ -202,7 +204,7 @@ class Conv1d(_Convolution):
         dilation: int = 1,
         groups: int = 1,
         bias: bool = True,
-        init: str | None = "torch",
+        init: str = "torch",
         rng: np.random.Generator | None = None,
     ):
         name = type(self).__name__
@@ -228,6 +230,8 @@ class ConvTranspose2d(_Convolution):
             kh, kw), and s of the default is counted from it, as in PyTorch.
     """
 
+    torch_arguments = (*_Convolution.torch_arguments, "output_padding")
+
     def __init__(
         self,
         in_channels: int,
@@ -239,7 +243,7 @@ class ConvTranspose2d(_Convolution):
         groups: int = 1,
         bias: bool = True,
         dilation: int | Pair = 1,
-        init: str | None = "torch",
+        init: str = "torch",
         rng: np.random.Generator | None = None,
     ):
         channels = sizes("ConvTranspose2d", in_channels=in_channels, out_channels=out_channels)
@@ -299,6 +303,9 @@ class Upsample(Module):
         align_corners: for "bilinear", whether the middles of the corner pixels keep their places,
             and not the corners of the image.
     """
+
+    torch_arguments = ("size", "scale_factor", "mode", "align_corners")
+    torch_fixed = (("recompute_scale_factor", None),)
 
     def __init__(
         self,
@@ -429,6 +436,13 @@ class MaxPool2d(_Pool2d):
             size if None. The padding is at most half the kernel size.
     """
 
+    torch_arguments = ("kernel_size", "stride", "padding")
+    torch_fixed = (
+        ("dilation", 1),
+        ("ceil_mode", False),
+        ("return_indices", False),
+    )
+
     def __call__(self, x) -> Tensor:
         x = floating("MaxPool2d", x)
         _check_images("MaxPool2d", x)
@@ -446,6 +460,13 @@ class AvgPool2d(_Pool2d):
     Args:
         kernel_size, stride, padding: as for `MaxPool2d`.
     """
+
+    torch_arguments = ("kernel_size", "stride", "padding")
+    torch_fixed = (
+        ("ceil_mode", False),
+        ("count_include_pad", True),
+        ("divisor_override", None),
+    )
 
     def __call__(self, x) -> Tensor:
         x = floating("AvgPool2d", x)

@@ -113,7 +113,7 @@ def average_gradients(model: Module, count: int) -> None:
         return
     from mpi4py import MPI
 
-    parameters = dict(sorted(model.named_parameters().items()))
+    parameters = dict(sorted(model.named_parameters()))
     buffers = {
         f"{path}.{name}": getattr(module, name)
         for path, module in sorted(model.named_modules().items())

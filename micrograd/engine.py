@@ -17,7 +17,6 @@ Here are the graph and the arithmetic. The other operations are in operations.py
 
 from __future__ import annotations
 
-import itertools
 import operator
 import sys
 import threading
@@ -28,12 +27,12 @@ import numpy as np
 
 from micrograd import arrays
 from micrograd.protocol import ForeignError, Protocol, constant, data_of, first_gradient, reflected
-from micrograd.recording import recorded_for, recording
+from micrograd.recording import next_age, recorded_for, recording
 
 __all__ = ["Tensor", "apply", "no_grad", "operation"]
 
 # The way there: a result remembers the operation it came out of
-_next_age, _new = itertools.count(0, -1).__next__, object.__new__  # the younger, the smaller
+_new = object.__new__
 _one_at_a_time = threading.Lock()  # for threads that share leaves
 
 
@@ -94,18 +93,16 @@ def record(op: str, forward: Callable, operands: tuple, derivatives: tuple) -> T
     try:
         y = forward(*values)
     except arrays.ERRORS as error:
-        shapes = " and ".join(str(np.shape(x)) for x in values)
-        kind = next(k for k in arrays.ERRORS if isinstance(error, k))
-        raise kind(f"{op} of shape {shapes}: {error}") from error
+        raise arrays.explained(op, values, error) from error
     if type(y) is tuple:
         y, *kept = y
         values += kept
     out = _new(Tensor)
     out._value, out.requires_grad, out.label = y, False, ""
     out._grad = out._received = None
-    out._op, out._operands = op, ()
+    out._op, out._operands, out._written = op, (), 1
     if wanted and (running := recorded_for.get()):
-        out.requires_grad, out._age = True, _next_age()
+        out.requires_grad, out._age = True, next_age()
         out._owner = running.owner
         out._operands, out._values = operands, tuple(values)
         out._forward, out._derivatives = forward, derivatives
@@ -132,7 +129,8 @@ class Tensor(Protocol):
 
     __slots__ = (
         "_value", "requires_grad", "label", "_grad", "_received",
-        "_op", "_operands", "_values", "_forward", "_derivatives", "_age", "_owner", "__weakref__",
+        "_op", "_operands", "_values", "_forward", "_derivatives", "_age", "_owner", "_written",
+        "__weakref__",
     )  # fmt: skip
 
     def __init__(self, data: np.typing.ArrayLike, requires_grad: bool = True, label: str = ""):
@@ -140,7 +138,7 @@ class Tensor(Protocol):
         self._value = array if array.ndim else array[()]  # NumPy computes faster with its scalars
         self.requires_grad, self.label = bool(requires_grad), label
         self._grad = self._received = None
-        self._op, self._operands = "", ()
+        self._op, self._operands, self._written = "", (), 1  # older than any result
 
     # fmt: off
     __add__ = operation("+", operator.add,
@@ -177,14 +175,14 @@ class Tensor(Protocol):
         """A tensor of the same memory without history, which requires no gradient."""
         return wrap(self.data, "detach")
 
-    def backward(self, gradient: np.typing.ArrayLike | Tensor | None = None) -> None:
+    def backward(self, gradient: object = None, retain_graph: bool = True) -> None:
         """Compute the gradient of this tensor with respect to every tensor it was made from.
 
-        It is added to the `grad` of leaves; the `grad` of a tensor in between is what the last
-        `backward` gave it.
+        It is added to the `grad` of leaves; that of a tensor in between is of the last `backward`.
 
         Args:
             gradient: that of this tensor, of its shape; ones if None: the gradient of its sum.
+            retain_graph: for those who come from PyTorch; a graph stays as long as its tensors.
 
         Raises:
             RuntimeError: the tensor requires no gradient.
@@ -233,6 +231,8 @@ def backpropagate(output: Tensor, start, on_tensors: bool = False, far: bool = T
             if not (isinstance(x, Tensor) and x.requires_grad):
                 continue
             d = derivative(g, y, *operands)
+            if not x._operands and x._written < node._age:
+                raise RuntimeError(f"backward: a leaf was written to in place after {node.op!r}")
             if not isinstance(d, np.generic):  # a number fits; a chain of them saves a fifth
                 d = d if on_tensors else data_of(d)
                 if d.shape != value.shape or d.dtype != value.dtype:

@@ -10,9 +10,73 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from micrograd.module import native
+from micrograd.arrays import describe
+from micrograd.module import fitting, native
 
-__all__ = ["load", "save"]
+__all__ = ["Checkpoint", "load", "save"]
+
+_GENERATOR = 1 << 13  # bytes for a generator's state, whose length in digits varies
+
+
+class Checkpoint:
+    """Several things that have a state, as one: for `save` and `load` of a run in a single file.
+
+        run = Checkpoint(model=model, optimizer=optimizer, rng=rng)
+        save(run, "run.npz")
+        load(run, "run.npz")
+
+    Args:
+        parts: by name, Modules, Optimizers, whatever has `state_dict` and `load_state_dict`; and
+            arrays, which are filled in place, such as a counter `np.zeros(1, int)`; and
+            `np.random.Generator`s, so that the draws go on as well.
+    """
+
+    def __init__(self, **parts):
+        for name, part in parts.items():
+            known = hasattr(part, "state_dict"), isinstance(part, (np.ndarray, np.random.Generator))
+            if not any(known):
+                raise TypeError(f"Checkpoint: {name} has no state_dict, got {describe(part)}")
+        self.parts = parts
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of the states, their names behind those of the parts."""
+        state = {}
+        for name, part in self.parts.items():
+            state |= {f"{name}.{key}": array for key, array in _state_of(part).items()}
+        return state
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray], strict: bool = True) -> None:
+        """Take over what `state_dict` gave; ValueError, and nothing changes, if it doesn't fit."""
+        import json
+
+        state = fitting(state, self.state_dict(), strict)
+        for name, part in self.parts.items():
+            head = f"{name}."
+            own = {k[len(head) :]: array for k, array in state.items() if k.startswith(head)}
+            if isinstance(part, np.ndarray):
+                part[...] = own["array"]
+            elif isinstance(part, np.random.Generator):
+                part.bit_generator.state = json.loads(own["generator"].tobytes().rstrip())
+            else:
+                part.load_state_dict(own)
+
+
+def _state_of(part) -> dict[str, np.ndarray]:
+    import json
+
+    if isinstance(part, np.ndarray):
+        return {"array": part.copy()}
+    if isinstance(part, np.random.Generator):
+        text = json.dumps(_plain(part.bit_generator.state)).encode()
+        return {"generator": np.frombuffer(text.ljust(_GENERATOR), np.uint8).copy()}
+    return part.state_dict()
+
+
+def _plain(x):
+    """The state of a generator without arrays, which JSON can't hold."""
+    if isinstance(x, dict):
+        return {key: _plain(value) for key, value in x.items()}
+    return x.tolist() if isinstance(x, np.ndarray) else x
 
 
 def save(model, path: str | bytes | os.PathLike) -> None:

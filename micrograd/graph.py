@@ -48,7 +48,7 @@ class Graph:
 
     def __init__(self, output: Tensor, model: Module | None = None):
         self.modules = {} if model is None else model.named_modules()
-        parameters = {} if model is None else model.named_parameters()
+        parameters = {} if model is None else dict(model.named_parameters())
         self.names = _names(parameters, self.modules)
         self.nodes, self.edges, self.keys = _trace(output)
         self._assign_modules({id(t): name for name, t in parameters.items()})

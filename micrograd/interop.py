@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-__all__ = ["Door", "to_torch"]
+__all__ = ["Door", "Taker", "from_torch", "to_torch"]
 
 
 def to_torch(model: Module) -> Any:
@@ -36,6 +36,74 @@ def to_torch(model: Module) -> Any:
     network = torch.nn.Sequential(*Door(torch).convert(model))
     network.training = model.training  # each of its parts has its own
     return network
+
+
+def from_torch(model: Any) -> Module:
+    """The same network here, with a copy of the same weights: what `to_torch` undoes.
+
+    A `torch.nn.Sequential` becomes a `Sequential`, and any other of PyTorch's modules the class of
+    its name here. Dtypes, training flags, what is shared and what is frozen are kept. A class of
+    your own takes part by `torch_arguments`, the names of what its `__init__` takes in PyTorch's
+    module of the same name (and `torch_fixed`, pairs of an option and the one value that it may
+    have), or by a class method `from_torch_module(theirs, taker)`.
+
+    Raises:
+        TypeError: a module has no counterpart here, or an option that ours doesn't have.
+    """
+    return Taker().taken_from(model)
+
+
+class Taker:
+    """What `from_torch` builds with, and a class method `from_torch_module` too."""
+
+    def __init__(self):
+        self._made: dict[int, Module] = {}
+        self._kinds: dict[str, type[Module]] = {}
+        todo = [Module]
+        for kind in todo:  # the library's come before a user's of the same name
+            if hasattr(kind, "torch_arguments") or hasattr(kind, "from_torch_module"):
+                self._kinds.setdefault(getattr(kind, "torch_name", kind.__name__), kind)
+            todo += kind.__subclasses__()
+
+    def taken_from(self, theirs: Any) -> Module:
+        """Our module for one of PyTorch's, the same one every time."""
+        if id(theirs) not in self._made:
+            name = type(theirs).__name__
+            if name not in self._kinds or not type(theirs).__module__.startswith("torch."):
+                raise TypeError(f"from_torch: {name} has no counterpart here")
+            kind = self._kinds[name]
+            for option, value in getattr(kind, "torch_fixed", ()):
+                if getattr(theirs, option, value) != value:
+                    given = getattr(theirs, option)
+                    raise TypeError(f"from_torch: {name} has {option}={given!r}, ours {value!r}")
+            if hasattr(kind, "from_torch_module"):
+                ours = kind.from_torch_module(theirs, self)
+            else:
+                arguments = {n: getattr(theirs, n) for n in kind.torch_arguments}
+                if "bias" in arguments:
+                    arguments["bias"] = (
+                        arguments["bias"] is not None and arguments["bias"] is not False
+                    )
+                try:
+                    ours = kind(**arguments)
+                except (TypeError, ValueError) as error:
+                    raise TypeError(f"from_torch: {error}") from None
+                self.taken(ours, theirs)
+            ours.training = theirs.training
+            self._made[id(theirs)] = ours
+        return self._made[id(theirs)]
+
+    def taken(self, ours: Module, theirs: Any) -> Module:
+        """Our module, with their parameters and with those buffers that ours names."""
+        for name, p in theirs.named_parameters(recurse=False):
+            setattr(ours, name, self.tensor(p))
+        for name in ours.buffers:
+            setattr(ours, name, getattr(theirs, name).detach().cpu().numpy().copy())
+        return ours
+
+    def tensor(self, parameter: Any) -> Tensor:
+        """A Tensor of the same numbers, frozen if the parameter is."""
+        return Tensor(parameter.detach().cpu().numpy(), parameter.requires_grad)
 
 
 class Door:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from micrograd.arrays import KINDS, array_of, describe, integer
+from micrograd.effects import effect, state
 from micrograd.engine import Tensor, apply
 from micrograd.module import Module
 from micrograd.operations import astype
@@ -21,11 +22,11 @@ from micrograd.protocol import data_of
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from micrograd.interop import Door
+    from micrograd.interop import Door, Taker
 
 __all__ = [
-    "ACTIVATIONS", "BatchNorm1d", "BatchNorm2d", "Dropout", "Embedding", "Flatten", "LayerNorm",
-    "RMSNorm",
+    "ACTIVATIONS", "BatchNorm1d", "BatchNorm2d", "Dropout", "Embedding", "Flatten", "GroupNorm",
+    "LayerNorm", "RMSNorm",
 ]  # fmt: skip
 
 
@@ -44,24 +45,14 @@ def activation(act: Activation) -> Callable | None:
     return ACTIVATIONS[act] if isinstance(act, str) else act
 
 
-def initial(init: str | None, shape: tuple, fan_in: int, fan_out: int, rng) -> np.ndarray:
-    """Initial weights: `Layer` says what the names mean, "torch" is PyTorch's own default."""
-    rng = rng or np.random
-    if init == "he":
-        return rng.normal(0, math.sqrt(2 / fan_in), shape)
-    bounds = {
-        None: 1,
-        "glorot": math.sqrt(2 / (fan_in + fan_out)),
-        "xavier": math.sqrt(6 / (fan_in + fan_out)),
-        "torch": math.sqrt(1 / fan_in),
-    }
-    if init not in bounds:
-        raise ValueError(f'init: expected None, "glorot", "xavier" or "he", got {init!r}')
-    return rng.uniform(-bounds[init], bounds[init], shape)
-
-
 class Flatten(Module):
     """(n, ...) to (n, m): everything but the batch along one axis."""
+
+    torch_arguments = ()
+    torch_fixed = (
+        ("start_dim", 1),
+        ("end_dim", -1),
+    )
 
     def __call__(self, x) -> Tensor:
         if not isinstance(x, Tensor):
@@ -83,6 +74,12 @@ class Embedding(Module):
     The `weight` (num_embeddings, embedding_dim) is drawn from a standard normal distribution.
     """
 
+    torch_arguments = ("num_embeddings", "embedding_dim")
+    torch_fixed = (
+        ("padding_idx", None),
+        ("max_norm", None),
+    )
+
     def __init__(self, num_embeddings: int, embedding_dim: int, rng=None):
         shape = sizes("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         self.weight = Tensor((rng or np.random).normal(size=shape))
@@ -93,7 +90,9 @@ class Embedding(Module):
             TypeError: index is not made of integers.
             IndexError: an integer is negative or not below num_embeddings.
         """
-        return self.weight[integers_below("Embedding", index, len(self.weight))]
+        index = array_of("Embedding", index)
+        effect(integers_below, "Embedding", index, len(self.weight))
+        return self.weight[index]
 
     def torch_modules(self, door: Door) -> list:
         return [door.filled(door.nn.Embedding(*self.weight.shape), weight=self.weight)]
@@ -108,6 +107,8 @@ class Dropout(Module):
     Srivastava et al. (2014). In evaluation mode the input passes as it is.
     """
 
+    torch_arguments = ("p",)
+
     def __init__(self, p: float = 0.5, rng: np.random.Generator | None = None):
         if not isinstance(p, (int, float, np.floating)) or not 0 <= p <= 1:
             raise ValueError(f"Dropout: p is a probability, got {p!r}")
@@ -117,7 +118,7 @@ class Dropout(Module):
         if not self.training or self.p == 0:
             return x
         x = floating("Dropout", x)
-        keep = (self.rng or np.random).random(x.shape) >= self.p
+        keep = effect((self.rng or np.random).random, x.shape) >= self.p
         return x * (keep.astype(x.dtype) / max(1 - self.p, np.finfo(x.dtype).tiny))
 
     def torch_modules(self, door: Door) -> list:
@@ -174,6 +175,11 @@ class LayerNorm(Module):
         bias: whether there is a bias.
     """
 
+    @classmethod
+    def from_torch_module(cls, theirs, taker: Taker) -> LayerNorm:
+        affine, biased = theirs.elementwise_affine, theirs.bias is not None
+        return taker.taken(cls(theirs.normalized_shape, theirs.eps, affine, biased), theirs)
+
     def __init__(
         self,
         normalized_shape: int | Sequence[int],
@@ -208,6 +214,8 @@ class RMSNorm(Module):
         eps: keeps the division finite; None: the machine precision of the input's dtype.
         elementwise_affine: whether there is a weight, of shape normalized_shape.
     """
+
+    torch_arguments = ("normalized_shape", "eps", "elementwise_affine")
 
     def __init__(
         self,
@@ -248,6 +256,8 @@ class BatchNorm1d(Module):
     """
 
     buffers = ("running_mean", "running_var")
+    torch_arguments = ("num_features", "eps", "momentum", "affine")
+    torch_fixed = (("track_running_stats", True),)
     _ndims = (2, 3)
 
     def __init__(
@@ -282,10 +292,11 @@ class BatchNorm1d(Module):
                 (self.running_mean, array.mean(axis=axes)),
                 (self.running_var, array.var(axis=axes, ddof=1)),
             ):
-                running += self.momentum * (batch - running)
+                effect(_move, running, batch, self.momentum)
         else:
-            scale = 1 / np.sqrt(self.running_var + self.eps)
-            y = (x - self.running_mean.reshape(column)) * scale.reshape(column)
+            mean, var = state(self.running_mean), state(self.running_var)
+            scale = 1 / np.sqrt(var + self.eps)
+            y = (x - mean.reshape(column)) * scale.reshape(column)
         if self.weight is None:
             return y
         return y * self.weight.reshape(column) + self.bias.reshape(column)
@@ -304,6 +315,56 @@ class BatchNorm2d(BatchNorm1d):
     """`BatchNorm1d` for images: x (n, features, height, width), over batch, height and width."""
 
     _ndims = (4,)
+
+
+class GroupNorm(Module):
+    """(x - mean) / sqrt(var + eps) in each group of channels: x (n, num_channels, ...).
+
+    Wu and He (2018). As in PyTorch, times `weight` and plus `bias`, a number a channel, if affine.
+
+    Args:
+        num_groups: the number of groups, which divides num_channels.
+        num_channels: the length of axis 1.
+        eps: keeps the division finite.
+        affine: whether there are a weight and a bias.
+    """
+
+    torch_arguments = ("num_groups", "num_channels", "eps", "affine")
+
+    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True):
+        num_groups, num_channels = sizes(
+            "GroupNorm", num_groups=num_groups, num_channels=num_channels
+        )
+        if num_channels % num_groups:
+            raise ValueError(f"GroupNorm: {num_groups} groups don't divide {num_channels} channels")
+        self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
+        self.weight = Tensor(np.ones(num_channels)) if affine else None
+        self.bias = Tensor(np.zeros(num_channels)) if affine else None
+
+    def __call__(self, x) -> Tensor:
+        x, channels = floating("GroupNorm", x, self.weight), self.num_channels
+        if x.ndim < 2 or x.shape[1] != channels:
+            raise ValueError(f"GroupNorm: expected (n, {channels}, ...), got shape {x.shape}")
+        in_group = channels // self.num_groups * math.prod(x.shape[2:])
+        groups = x.reshape(len(x), self.num_groups, in_group)
+        y = _normalize(groups, (2,), self.eps).reshape(x.shape)
+        if self.weight is None:
+            return y
+        column = (channels,) + (1,) * (x.ndim - 2)
+        return y * self.weight.reshape(column) + self.bias.reshape(column)
+
+    def torch_modules(self, door: Door) -> list:
+        affine = self.weight is not None
+        norm = door.nn.GroupNorm(self.num_groups, self.num_channels, self.eps, affine)
+        return [door.filled(norm, weight=self.weight, bias=self.bias)]
+
+    def __repr__(self) -> str:
+        return f"GroupNorm({self.num_groups}, {self.num_channels})"
+
+
+def _move(running: np.ndarray, batch: np.ndarray, momentum: float) -> None:
+    """Move running statistics towards those of a batch."""
+    running += momentum * (batch - running)
 
 
 def _normalize(x, axes: tuple[int, ...], eps: float, center: bool = True) -> Tensor:

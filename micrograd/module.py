@@ -11,6 +11,7 @@ from weakref import ref
 
 import numpy as np
 
+from micrograd import names
 from micrograd.arrays import array_of
 from micrograd.engine import Tensor, no_grad
 from micrograd.recording import Running, recorded_for
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from micrograd.interop import Door
 
 __all__ = [
-    "Module", "fitting", "name_of", "owner_of", "summary", "trace", "where_made", "where_used",
+    "Module", "fitting", "name_of", "noted", "owner_of", "summary", "trace", "where_made",
+    "where_used",
 ]  # fmt: skip
 
 
@@ -29,8 +31,13 @@ class Module:
     """The base of everything with parameters.
 
     A subclass assigns Tensors and Modules to its attributes (or puts them in lists, tuples and
-    dicts there), and defines `__call__`. Arrays that belong to its state without being trained are
-    attributes named in `buffers`.
+    dicts there), and defines `__call__`, or `forward` as in PyTorch.
+
+    A Tensor made of data is a parameter, wherever it stands. With `requires_grad=False` it is a
+    frozen one, which belongs to the state and which `backward` leaves alone; it may be set at any
+    time. A module or Tensor that stands in two places is shared, and has the gradients of both. A
+    constant is an array: one that belongs to the state, such as a running mean, is an attribute
+    named in the class's `buffers`; any other is not saved. Results of operations are no parameters.
 
     While a module runs, it owns what is computed: see `where_made`.
     """
@@ -40,24 +47,33 @@ class Module:
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
+        if "forward" in vars(cls) and "__call__" not in vars(cls):
+            cls.__call__ = Module.__call__  # not that of a class in between
         if not hasattr(cls.__call__, "is_noted"):  # its own, or one of a class that is no Module
             cls.__call__ = _noted(cls.__call__)
 
-    def __call__(self, x):
-        raise NotImplementedError(f"{type(self).__name__} defines no __call__")
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        if not hasattr(self, "forward"):
+            raise NotImplementedError(f"{type(self).__name__} defines no __call__")
+        return self.forward(*args, **options)
+
+    if not TYPE_CHECKING:  # else every name would be right to a type checker
+
+        def __getattr__(self, name: str):
+            raise names.missing(type(self).__name__, name, names.MODULE, self)
 
     def named_modules(self) -> dict[str, Module]:
         """This module and those inside it by their dotted names, in the order of definition."""
         return {_dotted(path): m for path, m in _walk(self) if isinstance(m, Module)}
 
-    def named_parameters(self) -> dict[str, Tensor]:
-        """The parameters by their dotted names: leaf Tensors, each once, as defined.
+    def named_parameters(self) -> list[tuple[str, Tensor]]:
+        """Pairs of a dotted name and a parameter: leaf Tensors, each once, as defined.
 
         Raises:
             ValueError: two have one name, such as {"a.b": t} and {"a": {"b": u}}.
         """
-        named = {_dotted(path): t for path, t in _walk(self) if _is_parameter(t)}
-        if len(named) < len(self.parameters()):
+        named = [(_dotted(path), t) for path, t in _walk(self) if _is_parameter(t)]
+        if len(dict(named)) < len(named):
             raise ValueError(f"two parameters of {type(self).__name__} have one dotted name")
         return named
 
@@ -112,6 +128,8 @@ class Module:
         state = fitting(state, mine, strict)
         for name, array in mine.items():
             array[...] = state[name]
+        for p in self.parameters():
+            p.data = p.data  # which says that it was written to
 
     def torch_modules(self, door: Door) -> list:
         """PyTorch's modules that, one after the other, compute the same: `to_torch` asks for them.
@@ -133,9 +151,13 @@ class Module:
             f"to_torch: {type(self).__name__} has no counterpart in PyTorch, and no torch_modules"
         )
 
+    def heading(self) -> str:
+        """How `summary` shows a module that has no others inside."""
+        return repr(self)
+
     def _state(self) -> dict[str, np.ndarray]:
         """The arrays of parameters and buffers themselves."""
-        state = {name: p.data for name, p in self.named_parameters().items()}
+        state = {name: p.data for name, p in self.named_parameters()}
         for path, module in self.named_modules().items():
             for name in module.buffers:
                 state[f"{path}.{name}".lstrip(".")] = getattr(module, name)
@@ -293,6 +315,22 @@ _traces: list[Callable] = []  # functions of a module and what it gave, one for 
 
 
 @contextmanager
+def noted(note: Callable[[Module], object]) -> Iterator[None]:
+    """Call note with every module that runs in this thread, until the end of the block."""
+    thread = get_ident()
+
+    def of_this_thread(module: Module, _: object) -> None:
+        if get_ident() == thread:
+            note(module)
+
+    _traces.append(of_this_thread)
+    try:
+        yield
+    finally:
+        _traces.remove(of_this_thread)
+
+
+@contextmanager
 def trace(model: Module) -> Iterator[list[tuple[str, Any]]]:
     """Watch what the modules in a model give, in this thread and until the end of the block.
 
@@ -348,12 +386,12 @@ def summary(model: Module, input_shape: int | Sequence[int], dtype: DTypeLike = 
             setattr(m, name, array)
     shapes = {name: getattr(y, "shape", type(y).__name__) for name, y in given}
     owned = dict.fromkeys(modules, 0)
-    for name, p in model.named_parameters().items():
+    for name, p in model.named_parameters():
         owned[owner_of(name, modules)] += p.size
     rows = [("layer", "output shape", "parameters")]
     for name, m in modules.items():
         plain = len(m.named_modules()) > 1 or type(m).__repr__ is object.__repr__
-        what = type(m).__name__ if plain else repr(m)
+        what = type(m).__name__ if plain else m.heading()
         rows.append(
             (f"{name}  {what}".strip(), str(shapes.get(name, "not run")), f"{owned[name]:,}")
         )

@@ -12,29 +12,40 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from micrograd import convolution, layers, losses
+from micrograd import activations, attention, convolution, init, layers, losses, recurrent
+from micrograd.activations import *  # noqa: F403
 from micrograd.arrays import describe, integer
+from micrograd.attention import *  # noqa: F403
+from micrograd.batches import batches
 from micrograd.convolution import *  # noqa: F403
 from micrograd.engine import Tensor
-from micrograd.files import load, save
-from micrograd.interop import to_torch
+from micrograd.files import Checkpoint, load, save
+from micrograd.init import initial, initial_bias
+from micrograd.interop import from_torch, to_torch
 from micrograd.layers import *  # noqa: F403
-from micrograd.layers import Activation, activation, initial, sizes
+from micrograd.layers import Activation, activation, sizes
 from micrograd.losses import *  # noqa: F403
 from micrograd.module import Module, name_of, summary, trace
+from micrograd.names import NN, of_module
 from micrograd.operations import linear
+from micrograd.recurrent import *  # noqa: F403
 
 if TYPE_CHECKING:
-    from micrograd.interop import Door
+    from micrograd.interop import Door, Taker
 
 __all__ = [
-    "Layer", "Module", "MultiLayerPerceptron", "Sequential", "load", "save", "summary", "to_torch",
-    "trace", *convolution.__all__, *layers.__all__, *losses.__all__,
+    "Checkpoint", "Layer", "Linear", "Module", "MultiLayerPerceptron", "Sequential", "batches",
+    "from_torch", "init", "load", "save", "summary", "to_torch", "trace",
+    *activations.__all__, *attention.__all__, *convolution.__all__, *layers.__all__,
+    *losses.__all__, *recurrent.__all__,
 ]  # fmt: skip
 
 
 def __dir__() -> list[str]:
     return __all__
+
+
+__getattr__ = of_module("nn", NN)
 
 
 class Sequential(Module):
@@ -51,6 +62,10 @@ class Sequential(Module):
     def torch_modules(self, door: Door) -> list:
         return [part for layer in self.layers for part in door.convert(layer)]
 
+    @classmethod
+    def from_torch_module(cls, theirs, taker: Taker) -> Sequential:
+        return cls(*map(taker.taken_from, theirs))
+
     def __repr__(self) -> str:
         return f"{type(self).__name__} of [{', '.join(name_of(layer) for layer in self.layers)}]"
 
@@ -61,12 +76,15 @@ class Layer(Module):
     Args:
         n_inp, n_out: the number of inputs and outputs; weights are (n_inp, n_out), bias (n_out,).
         act: the activation, a name from `ACTIVATIONS`, any function of a Tensor, or None.
-        init: how the weights are drawn. None: uniformly from (-1, 1). "glorot": uniformly from
-            (-s, s) with s = sqrt(2 / (n_inp + n_out)). "xavier": the same with
-            s = sqrt(6 / (n_inp + n_out)), the rule of Glorot and Bengio (2010). "he": from a normal
-            distribution of standard deviation sqrt(2 / n_inp), the rule of He et al. (2015).
-            Biases start at zero.
+        init: how the weights are drawn, a name from `init.INITIALIZERS`. "torch", PyTorch's rule:
+            weights and biases uniformly from (-s, s) with s = sqrt(1 / n_inp). With the others
+            biases start at zero, and weights are, for "uniform", uniformly from (-1, 1); for
+            "xavier", uniformly from (-s, s) with s = sqrt(6 / (n_inp + n_out)), the rule of Glorot
+            and Bengio (2010); for "glorot", the same with s = sqrt(2 / (n_inp + n_out)), a third of
+            the paper's variance; for "he", of standard deviation sqrt(2 / n_inp) (He et al., 2015);
+            for "orthogonal", of orthonormal rows or columns.
         rng: a `np.random.Generator`; without it NumPy's global state is used.
+        bias: whether there is one.
     """
 
     def __init__(
@@ -74,26 +92,69 @@ class Layer(Module):
         n_inp: int,
         n_out: int,
         act: Activation = None,
-        init: str | None = None,
+        init: str = "torch",
         rng: np.random.Generator | None = None,
+        bias: bool = True,
     ):
         n_inp, n_out = sizes("Layer", n_inp=n_inp, n_out=n_out)
         self.weights = Tensor(initial(init, (n_inp, n_out), n_inp, n_out, rng))
-        self.bias = Tensor(np.zeros(n_out))
+        self.bias = initial_bias(init, n_out, n_inp, rng) if bias else None
         self.act, self._activate = act, activation(act)
 
     def __call__(self, x) -> Tensor:
-        y = linear(x, self.weights, self.bias)
+        try:
+            y = x @ self.weights if self.bias is None else linear(x, self.weights, self.bias)
+        except ValueError as error:
+            n_inp, shape = len(self.weights), np.shape(x)
+            raise ValueError(
+                f"Layer: expected (..., {n_inp}), got shape {shape}: weights are "
+                f"{self.weights.shape}"
+            ) from error
         return y if self._activate is None else self._activate(y)
 
     def torch_modules(self, door: Door) -> list:
         weight = Tensor(self.weights.data.T, self.weights.requires_grad)
-        full = door.nn.Linear(*self.weights.shape)
+        full = door.nn.Linear(*self.weights.shape, bias=self.bias is not None)
         act = [] if self._activate is None else door.convert(self._activate)
         return [door.filled(full, weight=weight, bias=self.bias), *act]
 
+    def heading(self) -> str:
+        n_inp, n_out = self.weights.shape
+        return f"Layer({n_inp}, {n_out}, act={name_of(self.act)})"
+
     def __repr__(self) -> str:
-        return f"Layer({self.bias.size}, act={name_of(self.act)})"
+        return f"Layer({self.weights.shape[1]}, act={name_of(self.act)})"
+
+
+class Linear(Layer):
+    """A `Layer` without activation, by PyTorch's name and with its arguments.
+
+    Its weights are (in_features, out_features), PyTorch's transposed.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        init: str = "torch",
+        rng: np.random.Generator | None = None,
+    ):
+        super().__init__(in_features, out_features, None, init, rng, bias)
+
+    @classmethod
+    def from_torch_module(cls, theirs, taker: Taker) -> Linear:
+        ours = cls(theirs.in_features, theirs.out_features, theirs.bias is not None)
+        ours.weights = taker.tensor(theirs.weight.T)
+        ours.weights.requires_grad = theirs.weight.requires_grad
+        ours.bias = None if theirs.bias is None else taker.tensor(theirs.bias)
+        return ours
+
+    def heading(self) -> str:
+        return repr(self)
+
+    def __repr__(self) -> str:
+        return f"Linear{self.weights.shape}"
 
 
 class MultiLayerPerceptron(Sequential):
@@ -112,7 +173,7 @@ class MultiLayerPerceptron(Sequential):
         n_inp: int,
         n_outs: Sequence[int],
         act: Activation = "relu",
-        init: str | None = None,
+        init: str = "torch",
         rng: np.random.Generator | None = None,
     ):
         name, given = type(self).__name__, n_outs

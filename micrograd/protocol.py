@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from micrograd import names
 from micrograd.arrays import KINDS, Axis, array_of, describe
-from micrograd.recording import recorded_for
+from micrograd.recording import next_age, recorded_for
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -83,6 +84,15 @@ def all_data_of(x: object) -> Any:
     return type(x)(map(all_data_of, x)) if type(x) in (list, tuple) else data_of(x)
 
 
+class Size(int):
+    """A number of elements, which says what to write where it is called as in PyTorch."""
+
+    __slots__ = ()
+
+    def __call__(self, *arguments, **options):
+        raise TypeError("size: t.size is the number of elements here; write t.shape, or t.shape[0]")
+
+
 class ForeignError(TypeError):
     """An operand of an operator that has arithmetic of its own, and is to have its turn."""
 
@@ -102,6 +112,8 @@ def constant(op: str, x: object, operands: tuple) -> Any:
     if array and x.dtype.kind in "iub":
         dtypes = [y.dtype for y in operands if isinstance(y, Protocol) and y.dtype.kind == "f"]
         return x.astype(np.result_type(*dtypes) if dtypes else np.float64)
+    if isinstance(x, Size):
+        return int(x)
     has_turn = hasattr(type(x), OPERATORS.get(op, "")) and type(x).__module__ != "builtins"
     kind = ForeignError if has_turn and not array else TypeError
     cure = ": stack makes one tensor of several" if isinstance(x, (list, tuple)) else ""
@@ -174,14 +186,21 @@ class Protocol:
 
     @property
     def data(self) -> NDArray[Any]:
-        """The array; it may be written to, and replaced."""
+        """The array; it may be written to, and replaced.
+
+        `backward` refuses a leaf that was written in place, as by `t.data += 1` or by an optimizer,
+        after an operation had used it. It can't see `t.data[0] = 1`: `detect_anomaly` does.
+        """
         if isinstance(self._value, np.generic):
             self._value = np.asarray(self._value)
         return self._value
 
     @data.setter
     def data(self, array: ArrayLike) -> None:
-        self._value = array_of("data", array, "f", "an array of floats")
+        if array is self._value:  # after t.data += 1
+            self._written = next_age()
+        else:
+            self._value = array_of("data", array, "f", "an array of floats")
 
     @property
     def grad(self) -> NDArray[Any]:
@@ -264,7 +283,7 @@ class Protocol:
     @property
     def size(self) -> int:
         """The number of elements."""
-        return self._value.size
+        return Size(self._value.size)
 
     def numel(self) -> int:
         """The number of elements."""
@@ -419,11 +438,13 @@ class Protocol:
     # Text and copies
 
     def __repr__(self) -> str:
-        value, gradient = (
-            np.array2string(x, threshold=20, edgeitems=2 if x.ndim < 3 else 1, separator=", ")
-            for x in (self.data, self.grad)
-        )
-        return f"Tensor(value={value}, shape={self.shape}, grad={gradient})"
+        def text(x):
+            edge = 2 if x.ndim < 3 else 1
+            return np.array2string(x, threshold=20, edgeitems=edge, separator=", ")
+
+        dtype = "" if self.dtype == np.float64 else f", dtype={self.dtype}"
+        gradient = f", grad={text(self.grad)}" if self.requires_grad else ""
+        return f"Tensor(value={text(self.data)}, shape={self.shape}{dtype}{gradient})"
 
     def __getstate__(self) -> tuple:
         if self._operands:
@@ -440,8 +461,12 @@ class Protocol:
 
     # NumPy's functions
 
-    if not TYPE_CHECKING:  # whoever has it is an array to NumPy's stubs, and np.exp(t) as well
+    if not TYPE_CHECKING:  # else every name would be right to a type checker
 
+        def __getattr__(self, name: str):
+            raise names.missing("Tensor", name, names.TENSOR, self)
+
+        # whoever has it is an array to NumPy's stubs, and np.exp(t) as well
         def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
             if self._loses_gradient():
                 what = f"made by {self._op!r}" if self._op else "that requires a gradient"

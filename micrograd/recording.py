@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Callable, Generator
 from contextvars import ContextVar
 from functools import wraps
@@ -26,6 +27,7 @@ class Running:
         self.owner, self.thread = None, thread
 
 
+next_age = itertools.count(0, -1).__next__  # of results, and of writes: the younger, the smaller
 nobody = Running(thread=None)  # where no module runs; see module.py
 recorded_for: ContextVar = ContextVar("recorded_for", default=nobody)  # None: nothing is recorded
 

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import micrograd
-from micrograd import Tensor, engine, linalg, operations, shapes
+from micrograd import Tensor, engine, linalg, names, operations, shapes
 from micrograd.operations import OPERATIONS
 from micrograd.protocol import Protocol
 
@@ -245,8 +245,29 @@ def reference() -> str:
         shown |= {id(getattr(module, name)) for name in new}
         if new:
             parts += table(module.__name__, rows(module, new))
+    parts += elsewhere()
     parts.append((ROOT / "misc" / "by-hand.md").read_text(encoding="utf-8").rstrip())
     return "\n\n".join(parts) + "\n"
+
+
+def elsewhere() -> list[str]:
+    """What PyTorch and NumPy call it, from what the errors say."""
+    lines = [
+        "| PyTorch | NumPy | here |", "|---|---|---|",
+        *(f"| `{theirs}=` | `{ours}=` | `{ours}=` |" for theirs, ours in names.ARGUMENTS.items()),
+        "| `t.size()` | `a.shape` | `t.shape` |",
+        "| `loss.backward(retain_graph=True)` | | the same, and without it |",
+        "| `for name, p in model.named_parameters()` | | the same |",
+        "| `def forward(self, x)` | | the same, or `def __call__(self, x)` |",
+    ]  # fmt: skip
+    for prefix, table in (
+        ("t.", names.TENSOR), ("model.", names.MODULE), ("torch.", names.MICROGRAD),
+        ("nn.", names.NN), ("optim.", names.OPTIM),
+    ):  # fmt: skip
+        for name, (numpys, ours) in table.items():
+            lines.append(f"| `{prefix}{name}` | {numpys} | {ours} |")
+    about = "What isn't here goes by PyTorch's name or by NumPy's. `a` is an array, `t` a Tensor."
+    return ["## PyTorch, NumPy, here", about, "\n".join(lines)]
 
 
 def modules() -> list[types.ModuleType]:

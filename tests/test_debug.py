@@ -246,15 +246,9 @@ def change_result(x, c, y):
     y.data[0] = 7
 
 
-def step(x, c, y):
-    x.grad = np.ones(2)
-    SGD([x], lr=0.1).step()
-
-
 CHANGES = {
     change_leaf: "operand 0",
     change_leaf_by_name: "operand 0",
-    step: "operand 0",
     change_constant: "operand 1",
     change_result: "its result",
 }

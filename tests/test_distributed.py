@@ -217,7 +217,7 @@ def average():
         case = f"rank {rank}, counts {counts}, {dtype.__name__}"
         assert not model.unreached.has_grad, case
         tolerance = 1e-14 if dtype is np.float64 else 1e-6
-        for (name, p), expected in zip(model.named_parameters().items(), whole.parameters()):
+        for (name, p), expected in zip(model.named_parameters(), whole.parameters()):
             if name in ("unreached", "rare"):
                 continue
             assert (p.grad.shape, p.grad.dtype) == (p.shape, p.dtype), f"{case}: {name}"
@@ -426,7 +426,7 @@ def test_any_number_of_ranks_gives_the_weights_of_plain_training(tmp_path, batch
         directory = tmp_path / str(ranks)
         succeed(ranks, SCRIPT, *options(directory, 2, batch, steps=50))
         state = arrays(directory / "epoch-0002.npz")
-        for (name, p), first in zip(model.named_parameters().items(), start.parameters()):
+        for (name, p), first in zip(model.named_parameters(), start.parameters()):
             error = np.abs(state[f"model.{name}"] - p.data).max()
             assert error < 1e-10, f"{ranks} ranks, {name}: off by {error}"
             assert np.abs(p.data - first.data).max() > 1e-2, f"{name} was not trained"

@@ -282,7 +282,7 @@ def test_parameters_are_named_and_their_modules_framed():
     loss, model = perceptron_loss()
     picture = Read(draw(loss, model))
     assert [label.split(" ")[0] for label in picture.labels("leaf")] == list(
-        model.named_parameters()
+        dict(model.named_parameters())
     )
     assert {name: operations(frame) for name, frame in picture.frames.items()} == {
         "layers.0 Layer(4, act=relu)": ["linear", "relu"],

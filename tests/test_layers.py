@@ -30,14 +30,15 @@ LAYERS_OF_IMAGES = [
 
 
 class TorchLayer(torch.nn.Module):
-    def __init__(self, n_inp, n_out, act=None):
+    def __init__(self, n_inp, n_out, act=None, bias=True):
         super().__init__()
         self.weights = torch.nn.Parameter(torch.zeros(n_inp, n_out))
-        self.bias = torch.nn.Parameter(torch.zeros(n_out))
+        self.bias = torch.nn.Parameter(torch.zeros(n_out)) if bias else None
         self.act = act
 
     def forward(self, x):
-        y = x @ self.weights + self.bias
+        y = x @ self.weights
+        y = y if self.bias is None else y + self.bias
         return y if self.act is None else getattr(functional, self.act)(y)
 
 
@@ -72,6 +73,8 @@ LAYERS = [
     ("Layer(3, 2)", (2, 4, 3)),
     ("Layer(3, 2)", (0, 3)),
     ("Layer(1, 1)", (1, 1)),
+    ("Layer(3, 2, bias=False)", (4, 3)),
+    ("Layer(3, 2, 'tanh', bias=False)", (3,)),
     *((f"Layer(3, 2, act={act!r})", (4, 3)) for act in nn.ACTIVATIONS),
     ("MultiLayerPerceptron(3, [4, 5, 2])", (3,)),
     ("MultiLayerPerceptron(3, [4, 5, 2])", (6, 3)),
@@ -81,6 +84,9 @@ LAYERS = [
     ("Sequential(Layer(3, 4, 'relu'), Sequential(Layer(4, 5), LayerNorm(5)), Layer(5, 2))", (6, 3)),
     ("Sequential(Conv2d(1, 3, 3), BatchNorm2d(3), MaxPool2d(2), Flatten(), Layer(12, 2))",
      (4, 1, 6, 6)),
+    *((f"{name}()", (4, 3)) for name in nn.activations.__all__),
+    ("LeakyReLU(0.2)", (4, 3)),
+    ("GELU('tanh')", (4, 3)),
     ("Flatten()", (2, 3)),
     ("Flatten()", (2, 3, 4, 5)),
     ("Flatten()", (0, 3, 4)),
@@ -149,6 +155,10 @@ LAYERS = [
     ("RMSNorm(4, eps=0.1)", (3, 4)),
     ("RMSNorm((3, 4), eps=1e-5)", (2, 3, 4)),
     ("RMSNorm(4, elementwise_affine=False)", (3, 4)),
+    ("GroupNorm(2, 4)", (3, 4)),
+    ("GroupNorm(2, 4, eps=0.1)", (3, 4, 5)),
+    ("GroupNorm(1, 4)", (2, 4, 3, 2)),
+    ("GroupNorm(4, 4, affine=False)", (2, 4, 3, 2)),
     ("BatchNorm1d(3)", (5, 3)),
     ("BatchNorm1d(3)", (2, 3)),
     ("BatchNorm1d(3)", (2, 3, 4)),
@@ -298,6 +308,16 @@ def test_to_torch_gives_the_same_layer(expression, kind):
 
 
 @layers
+def test_from_torch_gives_the_layer_back(expression, kind):
+    model, x = in_both(expression, False, np.float64)[0], an_input(kind)
+    again = nn.from_torch(nn.to_torch(model))
+    assert type(again) is nn.Sequential and not again.training
+    assert_same(data_of(again(x)), data_of(model(x)), expression, 1e-12)
+    theirs = sorted(a.tobytes() for a in again.state_dict().values())
+    assert theirs == sorted(a.tobytes() for a in model.state_dict().values()), expression
+
+
+@layers
 def test_pictures_and_tables_know_a_layer(expression, kind):
     """Its name and its size; in the picture its operations stand in its frame."""
     model, x = nn.Sequential(eval(expression, {**vars(nn)})).eval(), an_input(kind)
@@ -436,7 +456,7 @@ def test_embedding_adds_the_gradients_of_a_row_that_is_looked_up_twice():
 
 CONV_BOUNDS = {
     "torch": (1 / 12) ** 0.5,
-    None: 1,
+    "uniform": 1,
     "glorot": (2 / 28) ** 0.5,
     "xavier": (6 / 28) ** 0.5,
 }

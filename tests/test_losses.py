@@ -20,6 +20,14 @@ def torch_cross_entropy(x, targets, **options):
     return functional.cross_entropy(x.movedim(-1, 1) if x.ndim > 1 else x, targets, **options)
 
 
+def torch_nll(x, targets, weight, reduction):
+    """Of rows, for PyTorch takes no more than two axes besides batch and classes."""
+    weight = None if weight is None else torch.tensor(weight, dtype=x.dtype)
+    rows, numbers = x.reshape(-1, x.shape[-1]), torch.tensor(targets).reshape(-1)
+    y = functional.nll_loss(rows, numbers, weight, ignore_index=1, reduction=reduction)
+    return y.reshape(targets.shape) if reduction == "none" else y
+
+
 def torch_max_margin(x, targets, reduction):
     """As `multi_margin_loss`, which PyTorch can't differentiate twice."""
     targets = torch.tensor(targets)
@@ -131,6 +139,62 @@ def add_losses():
                 [shape],
                 [normal],
             )
+
+        w = np.arange(1.0, shape[-1] + 1)
+        for options in ({}, {"label_smoothing": 0.2}, {"ignore_index": 1}):
+            for targets in (t, q) if options != {"ignore_index": 1} else (t,):
+                add_loss(
+                    f"cross_entropy, weight{options} of {targets.ndim} axes",
+                    lambda x, reduction, t=targets, o=options, w=w: nn.cross_entropy(
+                        x, t, **o, weight=w, reduction=reduction
+                    ),
+                    lambda x, reduction, t=targets, o=options, w=w: torch_cross_entropy(
+                        x, t, **o, weight=torch.tensor(w, dtype=x.dtype), reduction=reduction
+                    ),
+                    [shape],
+                    [normal],
+                )
+        for weight in (None, w):
+            add_loss(
+                f"nll, weight {weight is not None}",
+                lambda x, reduction, t=t, w=weight: nn.nll(
+                    x, t, weight=w, ignore_index=1, reduction=reduction
+                ),
+                lambda x, reduction, t=t, w=weight: torch_nll(x, t, w, reduction),
+                [shape],
+                [normal],
+            )  # fmt: skip
+
+    for shape in ((), (6,), (2, 3)):
+        add_loss("l1", nn.l1, functional.l1_loss, [shape, shape], [normal, normal])
+        for delta in (1.0, 0.3):
+            add_loss(
+                f"huber {delta}",
+                lambda x, t, reduction, d=delta: nn.huber(x, t, reduction, d),
+                lambda x, t, reduction, d=delta: functional.huber_loss(x, t, reduction, d),
+                [shape, shape],
+                [normal, normal],
+            )
+        add_loss("kl_div", nn.kl_div, functional.kl_div, [shape, shape], [normal, positive])
+        add_loss(
+            "kl_div of logarithms",
+            lambda x, t, reduction: nn.kl_div(x, t, reduction, log_target=True),
+            lambda x, t, reduction: functional.kl_div(x, t, reduction=reduction, log_target=True),
+            [shape, shape],
+            [normal, normal],
+        )
+        add_loss(
+            "binary_cross_entropy, weights",
+            lambda x, t, reduction: nn.binary_cross_entropy_with_logits(
+                x, t, reduction, weight=0.5, pos_weight=3.0
+            ),
+            lambda x, t, reduction: functional.binary_cross_entropy_with_logits(
+                x, t, weight=torch.tensor(0.5, dtype=x.dtype),
+                pos_weight=torch.tensor(3.0, dtype=x.dtype), reduction=reduction,
+            ),
+            [shape, shape],
+            [normal, fractions],
+        )  # fmt: skip
 
     bce = functional.binary_cross_entropy_with_logits
     for shape in ((), (6,), (2, 3), (4, 1)):
@@ -258,7 +322,23 @@ def test_losses_take_scores_that_are_no_tensors():
 
 # Errors: what was given, what it should say
 
+
+def test_the_batchmean_of_kl_div_is_that_of_pytorch():
+    x, t = np.random.default_rng(0).dirichlet(np.ones(4), (2, 3))
+    expected = functional.kl_div(torch.tensor(np.log(x)), torch.tensor(t), reduction="batchmean")
+    assert_same(nn.kl_div(np.log(x), t, "batchmean").data, expected, "batchmean", 1e-12)
+
+
 ERRORS = {
+    "cross_entropy weight": (
+        lambda: nn.cross_entropy(of(4, 3), [0] * 4, weight=[1.0, 2.0]), ValueError, "(3,)", "(2,)"),
+    "nll of wrong targets": (
+        lambda: nn.nll(of(4, 3), [0, 1]), ValueError, "nll", "(4, 3)", "(4,)", "(2,)"),
+    "pos_weight": (
+        lambda: nn.binary_cross_entropy_with_logits(
+            of(4), np.ones(4), pos_weight=np.ones((3, 1))), ValueError, "pos_weight", "(3, 1)"),
+    "huber delta": (lambda: nn.huber(of(2), np.ones(2), delta=0), ValueError, "delta=0"),
+    "l1 of other shapes": (lambda: nn.l1(of(2, 1), np.ones(2)), ValueError, "l1", "(2, 1)"),
     "mse (4, 1) and (4,)": (
         lambda: nn.mse(of(4, 1), np.zeros(4)), ValueError, "mse", "(4, 1)", "(4,)"),
     "mse (4,) and ()": (lambda: nn.mse(of(4), 0.0), ValueError, "mse", "(4,)", "()"),

@@ -408,7 +408,7 @@ MISTAKES = {
     "three-argument pow": (lambda: pow(X, 2, 3), TypeError, "__pow__"),
     "text as gradient": (lambda: X.backward([["a"] * 3] * 2), TypeError, "backward: a gradient is"),
     "text as grad": (lambda: setattr(X, "grad", [["a"] * 3] * 2), TypeError, "grad is made of"),
-    "text as condition": (lambda: where("a", X, X), TypeError, "where: the condition is made of bools"),
+    "text as condition": (lambda: where("a", X, X), TypeError, "where: the condition is made of"),
     "a masked array": (lambda: Tensor(np.ma.array([1.0], mask=[1])), TypeError, "lose its mask"),
     "a masked gradient": (lambda: setattr(U, "grad", MASKED), TypeError, "grad: a masked array"),
     "masked data": (lambda: setattr(U, "data", MASKED), TypeError, "data: a masked array"),

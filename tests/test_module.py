@@ -19,7 +19,7 @@ from micrograd.optim import Adam
 
 def test_parameters_are_found_in_order_and_once():
     model = Nested()
-    assert list(model.named_parameters()) == NESTED
+    assert list(dict(model.named_parameters())) == NESTED
     parameters = model.parameters()
     assert type(parameters) is list
     assert parameters[0] is model.scale and parameters[1] is model.inner.weights
@@ -34,7 +34,7 @@ def test_a_stored_result_is_no_parameter(context):
     with context():
         model(np.eye(2))
     assert model.out.shape == (2, 3)
-    assert list(model.named_parameters()) == NESTED
+    assert list(dict(model.named_parameters())) == NESTED
     assert list(model.state_dict()) == before
 
 
@@ -43,7 +43,7 @@ def test_weights_computed_under_no_grad_become_parameters_by_requires_grad():
     with no_grad():
         model.weights = Tensor([1.0, 2.0]) * 0.1
     model.weights.requires_grad = True
-    assert list(model.named_parameters()) == ["weights"]
+    assert list(dict(model.named_parameters())) == ["weights"]
     optimizer = Adam(model.parameters(), lr=0.1)
     (model.weights * model.weights).sum().backward()
     optimizer.step()
@@ -68,12 +68,44 @@ def test_two_parameters_of_one_name_are_refused():
 def test_shared_weights_train_as_one():
     layer = nn.Layer(2, 2)
     model = nn.Sequential(layer, nn.LayerNorm(2), layer)
-    assert list(model.named_parameters()) == [
+    assert list(dict(model.named_parameters())) == [
         "layers.0.weights", "layers.0.bias", "layers.1.weight", "layers.1.bias",
     ]  # fmt: skip
     x = np.array([[1.0, 2.0], [3.0, 5.0]])
     model(x).sum().backward()
     assert layer.bias.grad.shape == (2,) and layer.bias.grad.max() > 2
+
+
+def test_named_parameters_are_pairs():
+    layer = nn.Layer(2, 3)
+    assert layer.named_parameters() == [("weights", layer.weights), ("bias", layer.bias)]
+
+
+class Doubled(nn.Layer):
+    def forward(self, x, times=2):
+        return super().__call__(x) * times
+
+
+class Halved(Doubled):
+    def forward(self, x):
+        return super().forward(x, times=0.5)
+
+
+class Plain(Halved):
+    def __call__(self, x):
+        return super().__call__(x) * 2
+
+
+@pytest.mark.parametrize(("kind", "factor"), [(Doubled, 2), (Halved, 0.5), (Plain, 1)])
+def test_a_module_may_define_forward(kind, factor):
+    """It comes before the `__call__` of a base, and what runs in it is the module's."""
+    model, x = kind(3, 2), np.ones((4, 3))
+    y = model(x)
+    assert_same(y.data, factor * (x @ model.weights.data + model.bias.data), kind.__name__, 1e-15)
+    assert where_made(y, {id(model): "it"}) == "it"
+    with nn.trace(model) as given:
+        model(x)
+    assert [name for name, _ in given] == [""]
 
 
 def test_zero_grad_reaches_every_parameter():
@@ -110,7 +142,7 @@ def test_state_dict_holds_copies():
     model = Nested()
     state = model.state_dict()
     assert list(state) == [*NESTED, "table.a.running_mean", "table.a.running_var"]
-    for name, p in model.named_parameters().items():
+    for name, p in model.named_parameters():
         assert_same(state[name], p.data, name, 0)
         assert not np.shares_memory(state[name], p.data), name
     assert not np.shares_memory(state["table.a.running_var"], model.table["a"].running_var)
@@ -273,13 +305,13 @@ def test_an_owner_keeps_neither_module_nor_result_alive():
 
 def test_summary_of_a_perceptron():
     assert nn.summary(nn.MultiLayerPerceptron(784, [32, 10]), (1, 784)).splitlines() == [
-        "layer                          output shape  parameters",
-        "-------------------------------------------------------",
-        "MultiLayerPerceptron           (1, 10)                0",
-        "layers.0  Layer(32, act=relu)  (1, 32)           25,120",
-        "layers.1  Layer(10, act=None)  (1, 10)              330",
-        "-------------------------------------------------------",
-        "total                                            25,450",
+        "layer                               output shape  parameters",
+        "------------------------------------------------------------",
+        "MultiLayerPerceptron                (1, 10)                0",
+        "layers.0  Layer(784, 32, act=relu)  (1, 32)           25,120",
+        "layers.1  Layer(32, 10, act=None)   (1, 10)              330",
+        "------------------------------------------------------------",
+        "total                                                 25,450",
     ]
 
 
@@ -328,7 +360,7 @@ def test_summary_in_float32_and_of_a_module_that_does_not_run():
 
     rows = columns(nn.summary(Model().astype(np.float32), 3, np.float32))
     assert rows[0] == ["Model", "(2,)", "0"]
-    assert rows[2] == ["unused", "Layer(5, act=None)", "not run", "30"]
+    assert rows[2] == ["unused", "Layer(5, 5, act=None)", "not run", "30"]
 
 
 # Errors: what was given, what it should say
@@ -363,7 +395,7 @@ def test_modules_may_be_nested_deeply_and_lists_hold_themselves():
     model = nn.Module()
     model.items = [Tensor([1.0])]
     model.items.append(model.items)
-    assert list(model.named_parameters()) == ["items.0"]
+    assert list(dict(model.named_parameters())) == ["items.0"]
 
     shared = [Tensor([2.0])]
     for _ in range(40):

@@ -29,7 +29,7 @@ def test_repr(expression):
     assert repr(eval(expression, {**vars(nn)})) == REPRS[expression]
 
 
-BOUNDS = {None: 1, "glorot": (2 / 7) ** 0.5, "xavier": (6 / 7) ** 0.5}
+BOUNDS = {"torch": (1 / 3) ** 0.5, "uniform": 1, "glorot": (2 / 7) ** 0.5, "xavier": (6 / 7) ** 0.5}
 
 
 @pytest.mark.parametrize("init", [*BOUNDS, "he"])
@@ -38,18 +38,67 @@ def test_initial_weights_of_a_layer(init):
 
     def expected(random):
         if init == "he":
-            return random.normal(0, (2 / 3) ** 0.5, (3, 4))
-        return random.uniform(-BOUNDS[init], BOUNDS[init], (3, 4))
+            return random.normal(0, (2 / 3) ** 0.5, (3, 4)), np.zeros(4)
+        weights = random.uniform(-BOUNDS[init], BOUNDS[init], (3, 4))
+        bound = BOUNDS[init] if init == "torch" else 0
+        return weights, random.uniform(-bound, bound, 4)
+
+    def assert_drawn(layer, random):
+        for p, array in zip((layer.weights, layer.bias), expected(random)):
+            assert_same(p.data, array, f"init={init}", 1e-15)
 
     np.random.seed(11)
     layer = nn.Layer(3, 4, init=init)
     np.random.seed(11)
-    assert_same(layer.weights.data, expected(np.random), f"init={init}", 1e-15)
-    assert_same(layer.bias.data, np.zeros(4), "bias", 0)
+    assert_drawn(layer, np.random)
     state = np.random.get_state()[1].copy()
     layer = nn.Layer(3, 4, init=init, rng=np.random.default_rng(12))
     assert np.array_equal(np.random.get_state()[1], state), "NumPy's global state was used"
-    assert_same(layer.weights.data, expected(np.random.default_rng(12)), f"init={init}", 1e-15)
+    assert_drawn(layer, np.random.default_rng(12))
+
+
+def test_the_default_rule_is_that_of_pytorch():
+    layer, reference = nn.Layer(400, 300, rng=np.random.default_rng(0)), torch.nn.Linear(400, 300)
+    for ours, theirs in ((layer.weights, reference.weight), (layer.bias, reference.bias)):
+        assert np.abs(ours.data).max() <= 0.05
+        assert abs(ours.data.std() / theirs.std().item() - 1) < 0.1
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (5, 2), (2, 3, 2), (1, 4)])
+def test_orthogonal_weights_are_orthogonal(shape):
+    t = Tensor(np.zeros(shape, np.float32))
+    assert nn.init.orthogonal(t, np.random.default_rng(0), gain=2.0) is t
+    matrix = t.data.reshape(len(t), -1)
+    if matrix.shape[0] < matrix.shape[1]:
+        matrix = matrix.T
+    expected = 4 * np.eye(matrix.shape[1], dtype=np.float32)
+    assert_same(matrix.T @ matrix, expected, "q^T q", 1e-5)
+
+
+@pytest.mark.parametrize("name", nn.init.INITIALIZERS)
+def test_an_initializer_draws_for_a_tensor_what_a_layer_draws(name):
+    t = Tensor(np.zeros((3, 4)))
+    f = nn.init.INITIALIZERS[name]
+    assert f(t, np.random.default_rng(0)) is t
+    layer = nn.Layer(3, 4, init=name, rng=np.random.default_rng(0))
+    assert_same(t.data, layer.weights.data, name, 0)
+    t = Tensor(np.zeros((4, 3, 2, 2)))  # as of a convolution
+    f(t, np.random.default_rng(0))
+    conv = nn.Conv2d(3, 4, 2, init=name, rng=np.random.default_rng(0))
+    assert_same(t.data, conv.weight.data, name, 0)
+
+
+def test_a_wide_network_starts_at_the_loss_of_chance():
+    x, y = np.random.default_rng(0).uniform(size=(64, 784)), np.arange(64) % 10
+    model = nn.MultiLayerPerceptron(784, [256, 256, 10], rng=np.random.default_rng(1))
+    assert abs(nn.cross_entropy(model(x), y).item() - np.log(10)) < 0.1
+
+
+def test_a_layer_without_bias():
+    layer = nn.Layer(3, 2, bias=False)
+    assert [name for name, _ in layer.state_dict().items()] == ["weights"]
+    x = np.ones((4, 3))
+    assert_same(layer(x).data, x @ layer.weights.data, "x @ weights", 0)
 
 
 def test_initial_weights_of_a_network_are_drawn_layer_by_layer():
@@ -172,7 +221,7 @@ def test_the_training_loop_of_micrograd():
                 p -= learning_rate * g
         assert_same(total_loss.data, loss, f"loss {step}", 1e-12)
 
-    for name, p, q in zip(model.named_parameters(), model.parameters(), w):
+    for (name, p), q in zip(model.named_parameters(), w):
         assert_same(p.data, q, name, 1e-12)
     assert model.layers[0].weights.shape == (2, 8) and model.layers[0].bias.shape == (8,)
 
@@ -187,12 +236,22 @@ def test_max_margin_is_the_loss_of_that_loop():
 # Errors: what was given, what it should say
 
 ERRORS = {
-    "Layer of a wrong width": (lambda: nn.Layer(3, 2)(of(4, 5)), ValueError, "(4, 5)", "(3, 2)"),
-    "Layer of a number": (lambda: nn.Layer(1, 2)(of()), ValueError, "()", "(1, 2)"),
+    "Layer of a wrong width": (
+        lambda: nn.Layer(3, 2)(of(4, 5)), ValueError, "Layer", "(..., 3)", "(4, 5)", "(3, 2)"),
+    "Layer of a number": (lambda: nn.Layer(1, 2)(of()), ValueError, "Layer", "()", "(1, 2)"),
+    "Layer without bias of a wrong width": (
+        lambda: nn.Layer(3, 2, bias=False)(np.ones(5)), ValueError, "Layer", "(..., 3)", "(5,)"),
     "Layer of a list": (lambda: nn.Layer(2, 2)([1.0, 2.0]), TypeError, "linear", "list"),
     "Layer act": (lambda: nn.Layer(3, 2, act="Relu"), ValueError, "act", "'Relu'", "leaky_relu"),
     "Layer act of a wrong type": (lambda: nn.Layer(3, 2, act=3), TypeError, "act", "int"),
-    "Layer init": (lambda: nn.Layer(3, 2, init="zero"), ValueError, "init", "'zero'", "glorot"),
+    "Layer init": (
+        lambda: nn.Layer(3, 2, init="zero"), ValueError, "'zero'", *nn.init.INITIALIZERS),
+    "Layer init None": (lambda: nn.Layer(3, 2, init=None), ValueError, "None", "torch"),
+    "an initializer of a bias": (
+        lambda: nn.init.he(of(3)), ValueError, "init.he", "(3,)", "fans=(inputs, outputs)"),
+    "an initializer of a result": (
+        lambda: nn.init.uniform(of(3) * 2), TypeError, "init.uniform", "result"),
+    "orthogonal of a bias": (lambda: nn.init.orthogonal(of(3)), ValueError, "orthogonal", "(3,)"),
     "MLP act": (lambda: nn.MultiLayerPerceptron(3, [4, 2], act="x"), ValueError, "act", "'x'"),
 }  # fmt: skip
 

@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from networks import assert_refused
 from table import assert_same
 
 from micrograd import Tensor, nn, optim
@@ -25,6 +26,9 @@ OPTIMIZERS = [
     ("Adam", {"lr": 0.1, "weight_decay": 0.1}),
     ("AdamW", {"lr": 0.1}),
     ("AdamW", {"lr": 0.1, "betas": (0.85, 0.99), "eps": 1e-4, "weight_decay": 0.3}),
+    ("Adagrad", {}),
+    ("Adagrad", {"lr": 0.1, "lr_decay": 0.2, "weight_decay": 0.1}),
+    ("Adagrad", {"lr": 0.1, "initial_accumulator_value": 0.5, "eps": 1e-3}),
     ("RMSprop", {}),
     ("RMSprop", {"lr": 0.1, "alpha": 0.9, "eps": 1e-3, "weight_decay": 0.1}),
     ("RMSprop", {"lr": 0.1, "momentum": 0.8}),
@@ -162,8 +166,113 @@ def test_parameters_may_come_from_a_generator():
     model(np.ones((4, 2))).sum().backward()
     optim.clip_grad_norm((p for p in model.parameters()), 1e-3)
     optimizer.step()
-    change = [p.data - before[name] for name, p in model.named_parameters().items()]
+    change = [p.data - before[name] for name, p in model.named_parameters()]
     assert math.isclose(sum((c * c).sum() for c in change) ** 0.5, 1e-3, rel_tol=1e-5)
+
+
+# Groups
+
+
+GROUPS = [{"lr": 0.2}, {"weight_decay": 0.3}, {"lr": 0.05, "weight_decay": 0.0}]
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "Adagrad", "RMSprop"])
+def test_groups_have_rates_and_decays_of_their_own(name):
+    arrays = [np.array([1.0, -2.0]), np.array([3.0]), np.array([[0.5]])]
+    ours, theirs = [Tensor(a) for a in arrays], [torch.tensor(a) for a in arrays]
+    kinds = getattr(optim, name), getattr(torch.optim, name)
+    a, b = (kind([{"params": [p], **options} for p, options in zip(ps, GROUPS)], lr=0.1)
+            for kind, ps in zip(kinds, (ours, theirs)))  # fmt: skip
+    for step in range(10):
+        for optimizer in (a, b):
+            optimizer.param_groups[1]["lr"] = 0.1 / (step + 1)
+        for p, q in zip(ours, theirs):
+            p.grad, q.grad = 2 * p.data, 2 * q
+        a.step()
+        b.step()
+    for p, q in zip(ours, theirs):
+        assert_same(p.data, q, name, 1e-12)
+    assert [g["lr"] for g in a.param_groups] == [0.2, 0.01, 0.05]
+    twin = kinds[0]([{"params": [p]} for p in ours], lr=1.0)
+    twin.load_state_dict(a.state_dict())
+    assert [g["lr"] for g in twin.param_groups] == [0.2, 0.01, 0.05] and twin.steps == a.steps
+    a.lr = 0.5
+    assert [g["lr"] for g in a.param_groups] == [0.5] * 3
+
+
+# Muon, whose orthogonal matrices PyTorch computes in bfloat16
+
+
+@pytest.mark.parametrize("options", [{}, {"nesterov": False}, {"momentum": 0.5, "lr": 0.1}])
+@pytest.mark.parametrize("shape", [(4, 4), (3, 8), (8, 3)])
+def test_muon_is_that_of_pytorch_to_the_digits_of_bfloat16(shape, options):
+    rng = np.random.default_rng(6)
+    p = Tensor(rng.normal(size=shape))
+    q = torch.tensor(p.data)
+    ours, theirs = optim.Muon([p], **options), torch.optim.Muon([q], **options)
+    before = p.data.copy()
+    for _ in range(5):
+        g = rng.normal(size=shape)
+        p.grad, q.grad = g, torch.tensor(g)
+        ours.step()
+        theirs.step()
+    assert np.abs(p.data - before).max() > ours.lr / 4
+    assert np.abs(p.data - q.numpy()).max() < 0.15 * ours.lr
+
+
+def test_muon_takes_orthogonal_steps():
+    p = Tensor(np.zeros((6, 4)))
+    p.grad = np.random.default_rng(7).normal(size=(6, 4))
+    optim.Muon([p], lr=1.0).step()
+    sizes = np.linalg.svd(p.data, compute_uv=False) / 1.5**0.5
+    assert sizes.min() > 0.6 and sizes.max() < 1.3
+
+
+# An average of the parameters
+
+
+def test_an_average_is_that_of_pytorch():
+    p, module = Tensor([1.0, 2.0]), torch.nn.Linear(2, 1, bias=False).double()
+    module.weight.data = torch.tensor([[1.0, 2.0]], dtype=torch.float64)
+    ours = optim.Average([p], decay=0.9)
+    theirs = torch.optim.swa_utils.AveragedModel(
+        module, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.9)
+    )
+    theirs.update_parameters(module)  # takes over what is there
+    for step in range(5):
+        p.data[...] += step
+        module.weight.data += step
+        ours.update()
+        theirs.update_parameters(module)
+    now = p.data.copy()
+    with ours:
+        assert_same(p.data, theirs.module.weight[0], "inside", 1e-12)
+    assert_same(p.data, now, "afterwards", 0)
+    twin = optim.Average([Tensor([0.0, 0.0])])
+    twin.load_state_dict(ours.state_dict())
+    assert_same(twin.averages[0], ours.averages[0], "state", 0)
+
+
+def enter_average(p):
+    with optim.Average([p]):
+        pass
+
+
+@pytest.mark.parametrize("write", [enter_average, nn.init.uniform], ids=["Average", "init"])
+def test_what_writes_to_a_parameter_says_so_to_backward(write):
+    p = Tensor([[1.0, 2.0]])
+    loss = (p * p).sum()
+    write(p)
+    assert_refused(loss.backward, RuntimeError, "written to in place")
+
+
+def test_clip_grad_value_is_that_of_pytorch():
+    p, q = Tensor(np.zeros(3)), torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    p.grad = np.array([-2.0, 0.1, 3.0])
+    q.grad = torch.tensor(p.grad)
+    optim.clip_grad_value([p, Tensor([1.0])], 0.5)
+    torch.nn.utils.clip_grad_value_([q], 0.5)
+    assert_same(p.grad, q.grad, "gradient", 0)
 
 
 # The length of all gradients
@@ -217,7 +326,35 @@ def test_linear_is_that_of_pytorch():
         schedule.step()
 
 
+@pytest.mark.parametrize("total", [2, 10, 25, 100])
+def test_one_cycle_is_that_of_pytorch(total):
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.5, total_steps=total)
+    for step in range(total):
+        expected = schedule.get_last_lr()[0]
+        assert math.isclose(optim.one_cycle(step, total, 0.5), expected, rel_tol=1e-9), step
+        optimizer.step()
+        if step < total - 1:
+            schedule.step()
+
+
+def test_plateau_is_that_of_pytorch():
+    ours, theirs = optim.SGD([Tensor([1.0])], lr=1.0), torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    options = {"factor": 0.5, "patience": 2}
+    plateau = optim.Plateau(ours, **options, least=0.1)
+    schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(theirs, **options, min_lr=0.1)
+    losses = [3, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 0.99999, 1, 1, 1, 1, 1, 1, 1, 1]
+    for i, loss in enumerate(losses):
+        plateau.step(loss)
+        schedule.step(loss)
+        assert ours.lr == theirs.param_groups[0]["lr"], i
+    assert ours.lr == 0.1
+
+
 SCHEDULES = [
+    (optim.steps, (0, 10, 2.0), 2.0),
+    (optim.steps, (9, 10, 2.0), 2.0),
+    (optim.steps, (25, 10, 2.0, 0.5), 0.5),
     (optim.cosine, (0, 10, 2.0), 2.0),
     (optim.cosine, (5, 10, 2.0), 1.0),
     (optim.cosine, (10, 10, 2.0), 0.0),
@@ -386,6 +523,16 @@ ERRORS = {
     "alpha": (lambda: optim.RMSprop(one(), alpha=1.5), ValueError, "RMSprop", "alpha", "1.5"),
     "momentum of RMSprop": (
         lambda: optim.RMSprop(one(), momentum=-1), ValueError, "RMSprop", "momentum", "-1"),
+    "an option that a group has not": (
+        lambda: optim.SGD([{"params": one(), "momentum": 0.9}]), ValueError, "SGD", "momentum"),
+    "groups and Tensors": (lambda: optim.SGD([{"params": one()}, *one()]), TypeError, "not both"),
+    "a parameter in two groups": (
+        lambda: optim.SGD([{"params": p} for p in [one()] * 2]), ValueError, "SGD", "twice"),
+    "Muon of a vector": (lambda: optim.Muon(one()), ValueError, "Muon", "(2,)"),
+    "steps": (lambda: optim.steps(1, 0, 0.1), ValueError, "steps", "0"),
+    "decay": (lambda: optim.Average(one(), 1.5), ValueError, "Average", "1.5"),
+    "factor": (lambda: optim.Plateau(optim.SGD(one()), factor=1.0), ValueError, "factor", "1.0"),
+    "clip_value": (lambda: optim.clip_grad_value(one(), -1.0), ValueError, "clip_value", "-1.0"),
     "max_norm": (lambda: optim.clip_grad_norm(one(), -1.0), ValueError, "max_norm", "-1.0"),
     "clip_grad_norm of a Tensor": (
         lambda: optim.clip_grad_norm(one()[0], 1.0), TypeError, "clip_grad_norm", "Tensor"),

@@ -26,7 +26,7 @@ import scipy.stats
 import torch
 
 import micrograd
-from micrograd import Tensor, einsum, linear, maximum, nn, norm, optim, stack, where
+from micrograd import Tensor, einsum, grad, linear, maximum, nn, norm, optim, stack, where
 
 
 class Frame:
@@ -465,3 +465,40 @@ def test_under_no_grad_and_of_constants_numbers_and_arrays_come_out_quietly():
             assert np.full(2, w).tolist() == [1, 2]
             assert np.mean([w, w]) == 1.5
             assert float(w[1]) == 2
+
+
+def add_to_data(w):
+    w.data += 1
+
+
+def step(w):
+    w.grad = np.ones(2)
+    optim.SGD([w], lr=0.1).step()
+
+
+def load_state(w):
+    holder = nn.Module()
+    holder.w = w
+    holder.load_state_dict({"w": np.zeros(2)})
+
+
+@pytest.mark.parametrize("write", [add_to_data, step, load_state])
+@pytest.mark.parametrize("of", [lambda w: w * w, lambda w: np.exp(w), lambda w: (w @ w) * 2])
+def test_a_leaf_written_to_between_forward_and_backward_is_refused(of, write):
+    w = Tensor([1.0, 2.0])
+    loss = of(w).sum()
+    write(w)
+    with pytest.raises(RuntimeError, match="a leaf was written to in place after"):
+        loss.backward()
+    with pytest.raises(RuntimeError, match="a leaf was written to in place after"):
+        grad(loss, w, create_graph=True)
+    of(w).sum().backward()
+
+
+def test_a_leaf_written_to_before_forward_or_given_another_array_keeps_its_gradient():
+    w = Tensor([1.0, 2.0])
+    w.data += 1
+    loss = (w * w).sum()
+    w.data = np.array([7.0, 8.0])
+    loss.backward()
+    assert w.grad.tolist() == [4.0, 6.0]

@@ -83,7 +83,7 @@ def assert_same_training(model, network, x, y, size=32):
 def assert_same_run(model, losses, weights, losses_in_torch):
     assert len(losses) == STEPS
     assert_same(np.array(losses), np.array(losses_in_torch), "losses")
-    for (name, p), q in zip(model.named_parameters().items(), weights, strict=True):
+    for (name, p), q in zip(model.named_parameters(), weights, strict=True):
         assert_same(p.data, q, f"final {name}")
 
 

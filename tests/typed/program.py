@@ -83,7 +83,8 @@ assert_type(float(x), float)
 assert_type(len(t), int)
 assert_type(t.label, str)
 t.data = [[1.0, 2.0], [3.0, 4.0]]
-t.data -= 0.1 * t.grad
+constant = t.detach()
+constant.data -= 0.1 * t.grad
 t.grad = None
 
 # Gradients
