@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from micrograd import linalg, memory  # noqa: F401
 from micrograd.calculus import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from micrograd.einsum import einsum
+from micrograd.effects import effect, state
 from micrograd.engine import Tensor, apply, no_grad, operation
+from micrograd.jit import jit
 from micrograd.linalg import norm
 from micrograd.names import MICROGRAD, of_module
 from micrograd.operations import (

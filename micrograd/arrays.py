@@ -23,10 +23,15 @@ KINDS = {np.ndarray, np.memmap}  # what operations compute with; other arrays ha
 
 def describe(x: object) -> str:
     """What x is, for an error message."""
-    if isinstance(x, np.ndarray):
-        kind = "an array" if type(x) is np.ndarray else f"a {type(x).__name__}"
+    if is_array(x):
+        kind = "an array" if type(x) in KINDS else f"a {type(x).__name__}"
         return f"{kind} of dtype {x.dtype} and shape {x.shape}"
     return f"{x!r:.60} of type {type(x).__name__}"
+
+
+def own_kind(x: object) -> bool:
+    """Whether x is an array that is computed with, but none of NumPy's."""
+    return type(x) in KINDS and not isinstance(x, np.ndarray)
 
 
 def array_of(what: str, x: object, kinds: str = "", expected: str = "real numbers") -> np.ndarray:
@@ -34,7 +39,7 @@ def array_of(what: str, x: object, kinds: str = "", expected: str = "real number
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{what}: a masked array would lose its mask; take its data, or filled()")
     try:
-        array = np.asarray(x)
+        array = x if own_kind(x) else np.asarray(x)
     except ValueError as error:
         raise TypeError(f"{what}: expected a rectangular array of numbers: {error}") from None
     if kinds and array.dtype.kind not in kinds:
@@ -50,7 +55,8 @@ def explained(op: str, values: Sequence, error: Exception) -> Exception:
 
 def floats(data: object) -> np.ndarray:
     """A copy of data as an array of floats; integers and bools become float64."""
-    array = np.array(array_of("Tensor", data))
+    array = array_of("Tensor", data)
+    array = array.copy() if own_kind(array) else np.array(array)
     large = array.dtype == object and all(isinstance(x, int) for x in array.flat)  # 2**70
     if array.dtype.kind in "iub" or large:
         return array.astype(np.float64)
@@ -166,25 +172,31 @@ def zeros(shape: Sequence[int], g):
     return np.zeros(shape, g.dtype, like=None if isinstance(g, np.generic) else g)
 
 
+def is_array(x: object) -> bool:
+    """Whether x is an array, NumPy's or of another kind."""
+    return isinstance(x, np.ndarray) or own_kind(x)
+
+
 def add_at(g, key, shape: Sequence[int]):
     """Zeros of this shape with g added at [key]."""
     out = zeros(shape, g)
     parts = key if isinstance(key, tuple) else (key,)
     parts = [np.asarray(k) if isinstance(k, list) else k for k in parts]
-    numbers = [k for k in parts if isinstance(k, np.ndarray) and k.dtype != bool and k.size]
+    numbers = [k for k in parts if is_array(k) and k.dtype != bool and k.size]
     if not numbers:
         out[key] = g  # takes no element twice
         return out
     # np.add.at is several times faster along one axis than along several
     n = len(parts)
-    if all(isinstance(k, (int, np.integer)) for k in parts if not isinstance(k, np.ndarray)) and (
-        len(numbers) == sum(isinstance(k, np.ndarray) for k in parts)
+    if all(isinstance(k, (int, np.integer)) for k in parts if not is_array(k)) and (
+        len(numbers) == sum(map(is_array, parts))
     ):  # rows of the first n axes
         lengths, width = shape[:n], math.prod(shape[n:])
         rows = np.ravel_multi_index([k % m for k, m in zip(parts, lengths)], lengths)
         places = rows[..., None] * width + np.arange(width)
     else:
-        places = np.arange(out.size).reshape(shape)[key]
+        like = None if isinstance(g, np.generic) else g
+        places = np.arange(out.size, like=like).reshape(shape)[key]
     np.add.at(out.reshape(-1), places.reshape(-1), g.reshape(-1))
     return out
 

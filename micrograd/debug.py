@@ -172,6 +172,11 @@ def detect_anomaly() -> Iterator[None]:
                     engine.record, engine.backpropagate = _doors.real
 
 
+def watched() -> bool:
+    """Whether this thread is inside `detect_anomaly`."""
+    return _inside.depth > 0
+
+
 class _Doors:
     """The functions that every operation and every way back passes, and what they were before."""
 

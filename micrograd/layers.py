@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from micrograd.arrays import KINDS, array_of, describe, integer
+from micrograd.effects import effect, state
 from micrograd.engine import Tensor, apply
 from micrograd.module import Module
 from micrograd.operations import astype
@@ -89,7 +90,9 @@ class Embedding(Module):
             TypeError: index is not made of integers.
             IndexError: an integer is negative or not below num_embeddings.
         """
-        return self.weight[integers_below("Embedding", index, len(self.weight))]
+        index = array_of("Embedding", index)
+        effect(integers_below, "Embedding", index, len(self.weight))
+        return self.weight[index]
 
     def torch_modules(self, door: Door) -> list:
         return [door.filled(door.nn.Embedding(*self.weight.shape), weight=self.weight)]
@@ -115,7 +118,7 @@ class Dropout(Module):
         if not self.training or self.p == 0:
             return x
         x = floating("Dropout", x)
-        keep = (self.rng or np.random).random(x.shape) >= self.p
+        keep = effect((self.rng or np.random).random, x.shape) >= self.p
         return x * (keep.astype(x.dtype) / max(1 - self.p, np.finfo(x.dtype).tiny))
 
     def torch_modules(self, door: Door) -> list:
@@ -289,10 +292,11 @@ class BatchNorm1d(Module):
                 (self.running_mean, array.mean(axis=axes)),
                 (self.running_var, array.var(axis=axes, ddof=1)),
             ):
-                running += self.momentum * (batch - running)
+                effect(_move, running, batch, self.momentum)
         else:
-            scale = 1 / np.sqrt(self.running_var + self.eps)
-            y = (x - self.running_mean.reshape(column)) * scale.reshape(column)
+            mean, var = state(self.running_mean), state(self.running_var)
+            scale = 1 / np.sqrt(var + self.eps)
+            y = (x - mean.reshape(column)) * scale.reshape(column)
         if self.weight is None:
             return y
         return y * self.weight.reshape(column) + self.bias.reshape(column)
@@ -356,6 +360,11 @@ class GroupNorm(Module):
 
     def __repr__(self) -> str:
         return f"GroupNorm({self.num_groups}, {self.num_channels})"
+
+
+def _move(running: np.ndarray, batch: np.ndarray, momentum: float) -> None:
+    """Move running statistics towards those of a batch."""
+    running += momentum * (batch - running)
 
 
 def _normalize(x, axes: tuple[int, ...], eps: float, center: bool = True) -> Tensor:

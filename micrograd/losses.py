@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from micrograd.arrays import array_of, log_softmax
+from micrograd.effects import effect
 from micrograd.engine import Tensor, apply
 from micrograd.layers import integers_below
 from micrograd.operations import sigmoid, softplus, where
@@ -53,8 +54,11 @@ def cross_entropy(
     if logits.ndim == 0:
         raise ValueError("cross_entropy: logits of shape () have no axis of classes")
     classes, shape = logits.shape[-1], np.shape(targets)
+    weights = None if weight is None else _class_weights("cross_entropy", weight, logits)
     if shape == logits.shape:
         q, count, full = targets, math.prod(shape[:-1]), logits.dtype.type(1)
+        share = logits.dtype.type(1 / count if reduction == "mean" and count else 1)
+        factor = 1 if count or reduction != "mean" else np.nan
         if not isinstance(q, Tensor):
             if q.dtype.kind != "f":
                 raise TypeError(
@@ -63,8 +67,11 @@ def cross_entropy(
                 )
             q = q.astype(logits.dtype)
     elif shape == logits.shape[:-1]:
-        q, counts = _one_hot("cross_entropy", np.asarray(targets), classes, ignore_index)
-        count = np.count_nonzero(counts)
+        numbers = np.asarray(targets) if isinstance(targets, Tensor) else targets
+        q, counts, share, factor = effect(
+            _one_hot, "cross_entropy", numbers, classes, ignore_index, reduction, logits.dtype,
+            weights,
+        )  # fmt: skip
         full = counts[..., None]
     else:
         raise ValueError(
@@ -72,21 +79,17 @@ def cross_entropy(
             f"numbers) or {logits.shape} (probabilities), got {shape}"
         )
     number = logits.dtype.type
-    weights = _class_weights("cross_entropy", weight, logits)
-    if weight is not None and shape != logits.shape:
-        count = float((q * weights).sum())
     if label_smoothing:
         q = q * number(1 - label_smoothing) + full * number(label_smoothing / classes)
-    if weight is not None:
+    if weights is not None:
         q = q * weights
-    nothing = reduction == "mean" and count == 0  # its mean is nan, its gradient 0, as in PyTorch
-    q = q * number(1 / count if reduction == "mean" and count else 1)
+    q = q * share
     axis = -1 if reduction == "none" else None
 
     def forward(x, q):
         log_p = log_softmax(x, -1)
         terms = q * np.where(q == 0, 0, log_p)  # where log_p is -inf, 0 times it would be nan
-        return -terms.sum(axis=axis) * (np.nan if nothing else 1), log_p
+        return -terms.sum(axis=axis) * factor, log_p
 
     def per_row(g):
         return g if axis is None else g[..., None]
@@ -114,11 +117,13 @@ def nll(log_p, targets, ignore_index: int = -100, reduction: str = "mean", weigh
         IndexError: a class number is out of range.
     """
     _check_reduction("nll", reduction)
-    log_p, targets = _tensor("nll", log_p), np.asarray(_targets("nll", targets))
+    log_p, targets = _tensor("nll", log_p), _targets("nll", targets)
+    targets = np.asarray(targets) if isinstance(targets, Tensor) else targets
     if log_p.ndim == 0 or targets.shape != log_p.shape[:-1]:
         raise ValueError(f"nll: log_p {log_p.shape} takes class numbers {log_p.shape[:-1]}, got "
                          f"{targets.shape}")  # fmt: skip
-    q, _ = _one_hot("nll", targets, log_p.shape[-1], ignore_index)
+    classes, dtype = log_p.shape[-1], log_p.dtype
+    q, *_ = effect(_one_hot, "nll", targets, classes, ignore_index, reduction, dtype)
     q = q * _class_weights("nll", weight, log_p)
     losses = -where(q == 0, 0, q * log_p).sum(axis=-1)  # 0 times -inf would be nan
     if reduction == "mean":
@@ -160,8 +165,7 @@ def binary_cross_entropy_with_logits(
     """
     name = "binary_cross_entropy_with_logits"
     logits, targets = _same_shape(name, logits, targets)
-    if not np.all((data_of(targets) >= 0) & (data_of(targets) <= 1)):
-        raise ValueError("binary_cross_entropy_with_logits: targets are between 0 and 1")
+    effect(_check_shares, data_of(targets))
     losses = apply(
         "binary_cross_entropy_with_logits",
         lambda x, t: np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x))),
@@ -198,11 +202,11 @@ def max_margin(scores, targets, reduction: str = "mean") -> Tensor:
         IndexError: a class number is out of range.
     """
     scores = _tensor("max_margin", scores)
-    targets = np.asarray(_targets("max_margin", targets))
+    targets = _targets("max_margin", targets)
+    targets = np.asarray(targets) if isinstance(targets, Tensor) else targets
     shape = scores.shape
     if targets.shape == shape:
-        if not (np.abs(targets) == 1).all():
-            raise ValueError("max_margin: targets of the scores' shape are -1 or 1")
+        effect(_check_signs, targets)
         t = targets.astype(scores.dtype)
         losses = apply(
             "max_margin",
@@ -216,7 +220,8 @@ def max_margin(scores, targets, reduction: str = "mean") -> Tensor:
             f"max_margin: scores {shape} take targets {shape} (-1 or 1) or {shape[:-1]} (numbers "
             f"of at least 2 classes), got {targets.shape}"
         )
-    numbers = integers_below("max_margin", targets, shape[-1])[..., None]
+    effect(integers_below, "max_margin", targets, shape[-1])
+    numbers = targets[..., None]
     others = np.arange(shape[-1]) != numbers
     right = scores[(*np.indices(numbers.shape[:-1], sparse=True), numbers[..., 0])][..., None]
     losses = ((1 - right + scores).relu() * others).sum(axis=-1) / shape[-1]
@@ -282,16 +287,33 @@ def _same_shape(loss: str, prediction, target) -> tuple[Tensor, Tensor | np.ndar
 
 
 def _one_hot(
-    name: str, numbers: np.ndarray, classes: int, ignore_index: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """(..., classes) bools, True at each class number, and (...) bools, True where one counts."""
+    name: str, numbers: np.ndarray, classes: int, ignore_index: int, reduction: str,
+    dtype: np.dtype, weights: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.floating, float]:  # fmt: skip
+    """(..., classes) bools, True at each class number, and (...) bools, True where one counts.
+
+    Then the share of each in the loss, and a factor: the mean of none is nan, but its gradient 0,
+    as in PyTorch.
+    """
     hot = numbers[..., None] == np.arange(classes)
     counts = numbers != ignore_index
     if 0 <= ignore_index < classes:
         hot &= counts[..., None]
     if numbers.dtype.kind not in "iu" or np.count_nonzero(hot) != np.count_nonzero(counts):
         integers_below(name, numbers[counts], classes)
-    return hot, counts
+    count = np.count_nonzero(counts) if weights is None else float((hot * weights).sum())
+    share = dtype.type(1 / count if reduction == "mean" and count else 1)
+    return hot, counts, share, np.nan if reduction == "mean" and count == 0 else 1
+
+
+def _check_shares(targets: np.ndarray) -> None:
+    if not np.all((targets >= 0) & (targets <= 1)):
+        raise ValueError("binary_cross_entropy_with_logits: targets are between 0 and 1")
+
+
+def _check_signs(targets: np.ndarray) -> None:
+    if not (np.abs(targets) == 1).all():
+        raise ValueError("max_margin: targets of the scores' shape are -1 or 1")
 
 
 def _check_reduction(loss: str, reduction: str) -> None:

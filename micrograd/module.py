@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from micrograd.interop import Door
 
 __all__ = [
-    "Module", "fitting", "name_of", "owner_of", "summary", "trace", "where_made", "where_used",
+    "Module", "fitting", "name_of", "noted", "owner_of", "summary", "trace", "where_made",
+    "where_used",
 ]  # fmt: skip
 
 
@@ -311,6 +312,22 @@ def _innermost(owner: tuple | None, names: Mapping[int, str]) -> str:
 
 
 _traces: list[Callable] = []  # functions of a module and what it gave, one for each open `trace`
+
+
+@contextmanager
+def noted(note: Callable[[Module], object]) -> Iterator[None]:
+    """Call note with every module that runs in this thread, until the end of the block."""
+    thread = get_ident()
+
+    def of_this_thread(module: Module, _: object) -> None:
+        if get_ident() == thread:
+            note(module)
+
+    _traces.append(of_this_thread)
+    try:
+        yield
+    finally:
+        _traces.remove(of_this_thread)
 
 
 @contextmanager

@@ -257,6 +257,7 @@ class Workload:
 HERE = Path(__file__).resolve().parent
 ENGINES = {
     "micrograd": Engine("micrograd", "numpy"),
+    "jit": Engine("micrograd, jit", "numpy", "#56B4E9", "P"),
     "numpy": Engine("NumPy by hand", "numpy", "#0072B2", "o"),
     "torch": Engine("PyTorch", "torch", "#D55E00", "s"),
     "mygrad": Engine("MyGrad", "mygrad", "#009E73", "^"),

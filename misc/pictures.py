@@ -137,3 +137,92 @@ def loss_by_epoch(losses):
     axes.grid(alpha=0.3)
     axes.legend()
     return figure
+
+
+# Convolutions
+
+
+def im2col(image, columns, weights, sums, shown):
+    """A convolution as a product of matrices; one window and what becomes of it are outlined."""
+    size = len(weights)
+    figure, row = plt.subplots(
+        1, 4, figsize=(10, 3), layout="constrained", width_ratios=[1.3, 2, 0.6, 1]
+    )
+    column = weights.reshape(-1, 1)
+    places = divmod(shown, sums.shape[1])
+    for axes, array, title, (top, left), (height, width) in zip(
+        row,
+        (image, columns, column, sums),
+        ("an image, and a window", "all windows, one a row", "the filter", "the sums"),
+        (places, (shown, 0), (0, 0), places),
+        ((size, size), (1, columns.shape[1]), column.shape, (1, 1)),
+    ):
+        axes.imshow(array, cmap="PuOr", vmin=-6, vmax=6)
+        for i, j in np.ndindex(array.shape):
+            axes.text(j, i, f"{array[i, j]:.0f}", ha="center", va="center", fontsize=9)
+        corner = left - 0.5, top - 0.5
+        axes.add_patch(plt.Rectangle(corner, width, height, fill=False, color=BLACK, lw=2.5))
+        axes.set_title(title, fontsize=11)
+        bare(axes)
+    return figure
+
+
+def filters(weights, responses, title):
+    """Sixteen filters, from orange to purple, and below each what it gives for an image."""
+    figure, grid = plt.subplots(4, 8, figsize=(9, 4.8), layout="constrained")
+    limit = np.abs(weights).max()
+    for k in range(16):
+        row, column = 2 * (k // 8), k % 8
+        grid[row, column].imshow(weights[k], cmap="PuOr", vmin=-limit, vmax=limit)
+        grid[row + 1, column].imshow(responses[k], cmap="gray", vmin=0, vmax=responses.max())
+    for axes in grid.flat:
+        axes.set_axis_off()
+    figure.suptitle(title)
+    return figure
+
+
+def many(images, titles, title):
+    """Forty small images, each with a title of its own."""
+    figure, grid = plt.subplots(4, 10, figsize=(9, 4.6), layout="constrained")
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for image, text, axes in zip(images, titles, grid.flat):
+        axes.imshow(image, cmap="gray_r")
+        axes.set_title(text, fontsize=8.5)
+    figure.suptitle(title)
+    return figure
+
+
+def saliency(images, gradients):
+    """Ten images, and below each the gradient of its score: purple where ink would raise it."""
+    figure, grid = plt.subplots(2, 10, figsize=(11, 2.6), layout="constrained")
+    for image, gradient, (above, below) in zip(images, gradients, grid.T):
+        above.imshow(image, cmap="gray_r")
+        limit = np.abs(gradient).max()
+        below.imshow(gradient, cmap="PuOr", vmin=-limit, vmax=limit)
+        above.set_axis_off()
+        below.set_axis_off()
+    figure.suptitle("Digits, and the gradient of the right score by their pixels")
+    return figure
+
+
+def race(runs, steps):
+    """Training loss and test error of several runs: a dict of name: (losses, accuracies)."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    styles = (
+        {"color": BLUE, "linewidth": 4, "alpha": 0.6},
+        {"color": ORANGE, "linestyle": "--"},
+    )
+    for (name, (losses, tested)), style in zip(runs.items(), styles):
+        at = np.arange(100, len(losses) - 99) / steps
+        left.plot(at, running_mean(losses, 200), **style, label=name)
+        errors = 100 - 100 * np.array(tested)
+        right.plot(np.arange(1, len(tested) + 1), errors, marker="o", **style, label=name)
+    left.set(xlabel="epoch", ylabel="loss (mean of 200 steps)", yscale="log")
+    left.set_title("Training loss")
+    left.set_yticks([0.02, 0.05, 0.1, 0.2, 0.5], ["0.02", "0.05", "0.1", "0.2", "0.5"])
+    left.minorticks_off()
+    right.axhline(1, color=GREY, linestyle=":")
+    right.set(xlabel="epoch", ylabel="test error in %", title="Test error", ylim=(0, None))
+    right.legend(frameon=False)
+    return figure

@@ -1,0 +1,1047 @@
+"""`jit`: a function written out as a NumPy program, forward and backward, which is then replayed.
+
+The first call of a kind runs the function on Tracers, which write down every call of NumPy
+(tracing.py). The way back is run on Tracers too. The calls become source (program.py), and later
+calls of that kind run it: no graph is built, and next to no memory is asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import operator
+import re
+import sys
+import threading
+import types
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from threading import get_ident
+from typing import Any, Generic, ParamSpec, TypeVar
+
+import numpy as np
+
+from micrograd import arrays, engine
+from micrograd.arrays import describe
+from micrograd.calculus import grad
+from micrograd.debug import watched
+from micrograd.effects import here
+from micrograd.engine import Tensor
+from micrograd.module import Module, noted
+from micrograd.program import (
+    Listing,
+    Writer,
+    constants_once,
+    equal_once,
+    function_source,
+    kind_of,
+    means_as_sums,
+    tuple_text,
+    without_dead,
+    without_ones,
+)
+from micrograd.protocol import Protocol
+from micrograd.recording import recorded_for, recording
+from micrograd.tracing import Doors, JitError, Trace, Tracer, watching
+
+P, R = ParamSpec("P"), TypeVar("R")
+is_ = operator.is_
+
+__all__ = ["Jit", "JitError", "jit"]
+
+
+def jit(function: Callable[P, R]) -> Jit[P, R]:
+    """The function, written out as a NumPy program at its first call and replayed from then on.
+
+        @jit
+        def loss_of(x, y):
+            return cross_entropy(model(x), y)
+
+    Values and gradients are those of the function itself, to the last bit. The result may be used
+    as any other: added to others, `backward()` later, twice or never.
+
+    Args:
+        function: of arrays and Tensors; numbers, strings, None, Modules and functions, and tuples,
+            lists and dicts of all of them. Calls that differ in anything but the numbers in arrays
+            have programs of their own. It returns a Tensor or an array, or a tuple, list or dict.
+
+    Parameters are read anew at each call, random draws of layers are repeated, modes and attributes
+    of modules and the variables that the function uses are checked. Two things are as they were:
+    the numbers in an array that the function closes over, and what Python does beside computing,
+    such as appending to a list.
+
+    Raises:
+        JitError: something would be the same at every call though it depends on numbers that
+            change: a branch on them, `item()`, a draw from `np.random`, printing. It has the line.
+    """
+    return Jit(function)
+
+
+class Jit(Generic[P, R]):
+    """What `jit` gives: called as the function is; `source` is what was written last."""
+
+    def __init__(self, function: Callable[P, R]):
+        if not callable(function):
+            raise TypeError(f"jit: expected a function, got {describe(function)}")
+        functools.update_wrapper(self, function)
+        self._function = function
+        self._programs: dict[Any, list[Program]] = {}
+        self._last: Program | None = None
+        self._lock = threading.RLock()
+        self._in_a_row = 0
+
+    def __call__(self, *args: P.args, **options: P.kwargs) -> R:
+        if here.watcher is not None or watched():
+            return self._function(*args, **options)  # inside another, or of detect_anomaly()
+        given = Given(args, options)
+        programs = self._programs.get(given.key)
+        if programs:
+            for program in programs:
+                values = program.matching(given)
+                if values is not None:
+                    self._in_a_row = 0
+                    return program.run(given, values)
+        return self._traced(given)
+
+    def _traced(self, given: Given) -> Any:
+        """Run the function on Tracers, keep the program, and give the result of this very call."""
+        with self._lock:
+            self._in_a_row += 1
+            if self._in_a_row == 9:
+                warnings.warn(
+                    f"jit: {self._function.__qualname__} was written out anew at each of its last 9 "
+                    "calls: their shapes, numbers, or the variables that it uses keep changing",
+                    stacklevel=3,
+                )
+            program = Program(self._function, given)
+            kept = self._programs.setdefault(given.key, [])
+            kept[:] = [program, *kept[:7]]
+            self._last = program
+            return program.first(given)
+
+    @property
+    def source(self) -> str:
+        """The program that was written last, forward and backward, as Python.
+
+        Raises:
+            RuntimeError: the function has not been called.
+        """
+        if self._last is None:
+            raise RuntimeError("source: the function has not been called, and is not written yet")
+        return self._last.source
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        return self if instance is None else types.MethodType(self, instance)
+
+    def __reduce__(self):
+        found = sys.modules.get(self.__module__)
+        with suppress(AttributeError):
+            for name in self.__qualname__.split("."):
+                found = getattr(found, name)
+        return self.__qualname__ if found is self else (jit, (self._function,))
+
+    def __repr__(self) -> str:
+        return f"jit({self._function!r})"
+
+
+
+
+# Arguments
+
+
+class Given:
+    """The arguments of a call: their key, and the arrays and Tensors among them in order."""
+
+    __slots__ = ("args", "arrays", "key", "options", "tensors")
+
+    def __init__(self, args: tuple, options: dict):
+        self.args, self.options = args, options
+        self.arrays: list[Any] = []
+        self.tensors: list[Tensor] = []
+        key = [self.part(x) for x in args]
+        for name in sorted(options):
+            key += [name, self.part(options[name])]
+        self.key = (bool(recorded_for.get()), *key)
+
+    def part(self, x: Any) -> Any:
+        """What of an argument must be the same for a program to fit."""
+        kind = type(x)
+        if kind is np.ndarray or kind is np.memmap:
+            self.arrays.append(x)
+            return x.dtype, x.shape, x.strides
+        if isinstance(x, Tensor):
+            for i, t in enumerate(self.tensors):
+                if t is x:
+                    return i
+            self.tensors.append(x)
+            return kind_of(x._value), x.requires_grad, x.is_leaf
+        if isinstance(x, np.generic):
+            self.arrays.append(x)
+            return kind
+        if kind is float:
+            return kind, x.hex()
+        if x is None or kind in (bool, int, str, bytes, complex):
+            return kind, x
+        if isinstance(x, (tuple, list)):
+            return kind, *map(self.part, x)
+        if isinstance(x, dict):
+            return kind, *((k, self.part(v)) for k, v in x.items())
+        if isinstance(x, Module) or callable(x) or isinstance(x, np.dtype):
+            return Same(x)
+        raise TypeError(
+            "jit: arguments are arrays, Tensors, numbers, strings, None, Modules, and tuples, lists "
+            f"and dicts of them, got {describe(x)}"
+        )
+
+    def replaced(self, array: Callable, tensor: Callable) -> tuple[tuple, dict]:
+        """The arguments with others in the places of arrays and Tensors."""
+        count = iter(range(len(self.arrays)))
+
+        def new(x):
+            if isinstance(x, Tensor):
+                return tensor(next(i for i, t in enumerate(self.tensors) if t is x))
+            if isinstance(x, (np.ndarray, np.generic)):
+                return array(next(count))
+            if isinstance(x, (tuple, list)):
+                parts = [new(y) for y in x]
+                return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
+            return {k: new(v) for k, v in x.items()} if isinstance(x, dict) else x
+
+        args = tuple([new(x) for x in self.args])
+        return args, {k: new(self.options[k]) for k in sorted(self.options)}
+
+    def names(self, function: Callable) -> dict[tuple[str, int], str]:
+        """The names of arrays and of tensors by their places among them."""
+        try:
+            parameters = [*inspect.signature(function).parameters]
+        except (TypeError, ValueError):
+            parameters = []
+        names: dict[tuple[str, int], str] = {}
+        count = {"array": 0}
+
+        def walk(x, name):
+            if isinstance(x, Tensor):
+                place = next(i for i, t in enumerate(self.tensors) if t is x)
+                names.setdefault(("tensor", place), name)
+            elif isinstance(x, (np.ndarray, np.generic)):
+                names["array", count["array"]] = name
+                count["array"] += 1
+            elif isinstance(x, (tuple, list)):
+                for i, y in enumerate(x):
+                    walk(y, f"{name}_{i}")
+            elif isinstance(x, dict):
+                for k, y in x.items():
+                    walk(y, f"{name}_{k}")
+
+        for i, x in enumerate(self.args):
+            walk(x, parameters[i] if i < len(parameters) else f"x_{i}")
+        for k in sorted(self.options):
+            walk(self.options[k], k)
+        return names
+
+
+class Same:
+    """An object that is itself alone, in a key."""
+
+    __slots__ = ("x",)
+
+    def __init__(self, x: object):
+        self.x = x
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self.x is other.x
+
+    def __hash__(self) -> int:
+        return id(self.x)
+
+
+# What a program rests on
+
+
+def variables_of(function: Any, seen: set[int]) -> list[tuple[Callable[[], Any], Any]]:
+    """The variables from outside that a function uses: how each is read, and what it is now."""
+    found: list[tuple[Callable[[], Any], Any]] = []
+    while isinstance(function, (functools.partial, types.MethodType, Jit)):
+        if isinstance(function, functools.partial):
+            values = [*function.args, *function.keywords.values()]
+            found += [(functools.partial(lambda v: v, v), v) for v in values]
+            function = function.func
+        elif isinstance(function, Jit):
+            function = function._function
+        else:
+            owner = function.__self__
+            found.append((functools.partial(lambda v: v, owner), owner))
+            function = function.__func__
+    if id(function) in seen or not isinstance(function, types.FunctionType):
+        return found
+    seen.add(id(function))
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):
+            found.append((functools.partial(getattr, cell, "cell_contents"), cell.cell_contents))
+    names, codes = set(), [function.__code__]
+    while codes:
+        code = codes.pop()
+        names.update(code.co_names)
+        codes += [c for c in code.co_consts if isinstance(c, types.CodeType)]
+    space = function.__globals__
+    found += [(functools.partial(space.get, n), space[n]) for n in sorted(names) if n in space]
+    for _, x in list(found):
+        inner = getattr(x, "_function", x) if isinstance(x, Jit) else x
+        module = getattr(inner, "__module__", None) or ""
+        if isinstance(inner, types.FunctionType) and not module.startswith(("micrograd", "numpy")):
+            found += variables_of(inner, seen)
+    return found
+
+
+class Guards:
+    """Variables, and the attributes and elements of what stands in them, as they were."""
+
+    def __init__(self, function: Callable):
+        self.variables = variables_of(function, set())
+        self.modules: dict[int, Module] = {}
+        self.generators: dict[int, np.random.Generator] = {}
+        self.parts: dict[int, tuple[Any, tuple]] = {}  # of dicts and lists: what is in them
+        for _, x in self.variables:
+            self.look_into(x)
+
+    def look_into(self, x: Any, into_dicts: bool = False) -> None:
+        """Note what x holds: a module's attributes, the elements of lists, and so on."""
+        todo = [x]
+        while todo:
+            x = todo.pop()
+            if isinstance(x, np.random.Generator):
+                self.generators[id(x)] = x
+            if not isinstance(x, (Module, list, tuple, dict)) or id(x) in self.parts:
+                continue
+            if isinstance(x, Module):
+                self.modules[id(x)] = x
+            holder = vars(x) if isinstance(x, Module) else x
+            inside = tuple(holder.values() if isinstance(holder, dict) else holder)
+            if len(inside) > 10_000:
+                continue
+            self.parts[id(x)] = holder, inside
+            todo += inside
+
+    def close(self) -> None:
+        """Take everything as it is now: what must stay so."""
+        for key, (holder, _) in list(self.parts.items()):
+            inside = tuple(holder.values() if isinstance(holder, dict) else holder)
+            self.parts[key] = holder, inside
+        self.dicts = [(h, i) for h, i in self.parts.values() if isinstance(h, dict)]
+        self.lists = [(h, i) for h, i in self.parts.values() if isinstance(h, list)]
+        self.training = [(m, m.training) for m in self.modules.values()]
+        self.variables = [(read, read()) for read, _ in self.variables]
+
+    def hold(self) -> bool:
+        """Whether everything is as it was."""
+        for read, x in self.variables:
+            now = read()
+            if now is not x and not equal(now, x):
+                return False
+        for holder, inside in self.dicts:
+            if len(holder) != len(inside) or not all(map(is_, holder.values(), inside)):
+                if len(holder) != len(inside) or not all(map(equal, holder.values(), inside)):
+                    return False
+        for holder, inside in self.lists:
+            if len(holder) != len(inside) or not all(map(is_, holder, inside)):
+                if len(holder) != len(inside) or not all(map(equal, holder, inside)):
+                    return False
+        return all([m.training is mode for m, mode in self.training])
+
+
+def equal(a: Any, b: Any) -> bool:
+    """Whether they are one object, or equal plain values."""
+    return a is b or (
+        type(a) is type(b)
+        and type(a) in (int, float, str, bool, complex, bytes)
+        and (a == b and str(a) == str(b))
+    )
+
+
+# Programs
+
+
+class Output(tuple):
+    """The place of an output among the Tensors, or among the arrays, that the program gives."""
+
+
+class Leaf:
+    """In the place of a result that is a tensor from outside: an argument, or another."""
+
+    def __init__(self, place: int | None, tensor: Tensor | None):
+        self.place, self.tensor = place, tensor
+
+
+class Back:
+    """A way back from some outputs: its calls, what they start from, and what they give."""
+
+    def __init__(self, calls, parts, starts, constants):
+        self.calls, self.parts, self.starts, self.constants = calls, parts, starts, constants
+        self.listing: Any = None
+        self.memory = self.function = None
+        self.source, self.places = "", {}
+
+
+class Program:
+    """What was written for one kind of call.
+
+    A way back that starts from gradients of another layout in memory, or from some of several
+    outputs, is written when it is asked for; a program of a single number has all it can need, and
+    lets the traced arrays go.
+    """
+
+    def __init__(self, function: Callable, given: Given):
+        self.function = function
+        self.pool: list[Workspace] = []
+        self.lock = threading.Lock()
+        guards = self.guards = Guards(function)
+        for x in (*given.args, *given.options.values()):
+            guards.look_into(x)
+        self.trace = trace = Trace({})
+        self.tensor_names: dict[int, str] = {}
+        trace.generators = [(g, g.bit_generator.state) for g in guards.generators.values()]
+        trace.outside = [a for a in given.arrays if isinstance(a, np.ndarray)]
+        inputs = [trace.new(a) for a in given.arrays]
+        shadows = []
+        for t in given.tensors:
+            shadow = engine.wrap(trace.leaf(t))
+            shadow.requires_grad, shadow.label = t.requires_grad, t.label
+            trace.shadows[id(shadow)] = t
+            shadows.append(shadow)
+        trace.arguments = {id(t) for t in given.tensors}
+        trace.names = self.names_of_modules()
+        args, options = given.replaced(inputs.__getitem__, shadows.__getitem__)
+        try:
+            with watching(trace), noted(guards.look_into):
+                result = function(*args, **options)
+                trace.look_at_random()
+                if trace.refused is not None:
+                    raise trace.refused
+                self.structure = self.outputs_of(result)
+                self.write(given, [x.number for x in inputs])
+        finally:
+            trace.open = False
+        guards.close()
+        n = len(given.tensors)
+        self.closed_over = tuple(trace.leaves[n:])
+        self.closed_ids = {id(t) for t in self.closed_over}
+        self.pinned = [(i, trace.leaves[i]) for i in range(n) if id(trace.leaves[i]) in trace.both]
+        self.flags = [t.requires_grad for t in self.closed_over]
+        self.kinds = [kind_of(t._value) for t in self.closed_over]
+        self.seen = [t._value for t in self.closed_over]
+
+    def names_of_modules(self) -> dict[int, str]:
+        """The modules' names in the largest that holds them; parameters' names beside."""
+        names: dict[int, str] = {}
+        for m in sorted(self.guards.modules.values(), key=lambda m: len(m.named_modules())):
+            names.update({id(x): name for name, x in m.named_modules().items()})
+            with suppress(ValueError):
+                self.tensor_names.update({id(p): n for n, p in m.named_parameters()})
+        return names
+
+    def effects_of(self, drawn: tuple) -> list[Any]:
+        """What the effects of a call gave, each as it gave it."""
+        values, results = iter(drawn), []
+        for shape in self.effect_shapes:
+            if isinstance(shape, tuple):
+                results.append(tuple([None if n is None else next(values) for n in shape]))
+            else:
+                results.append(None if shape is None else next(values))
+        return results
+
+    # Whether it fits
+
+    def matching(self, given: Given) -> list[Any] | None:
+        """The arrays of the tensors that it needs, if it fits a call, else None."""
+        if not self.guards.hold():
+            return None
+        values = [t._value for t in self.closed_over]
+        if not all(map(is_, values, self.seen)):
+            if [kind_of(v) for v in values] != self.kinds:
+                return None
+            self.seen = values
+        if [t.requires_grad for t in self.closed_over] != self.flags:
+            return None
+        if given.tensors:
+            if any(id(t) in self.closed_ids for t in given.tensors):
+                return None
+            if any(given.tensors[i] is not t for i, t in self.pinned):
+                return None
+            return [t._value for t in given.tensors] + values
+        return values
+
+    # The outputs
+
+    def outputs_of(self, result: Any) -> Any:
+        """The structure of the result, with an `Output` or `Leaf` for each Tensor and array."""
+        trace = self.trace
+        self.outputs: list[Tensor] = []
+        self.arrays: list[int] = []
+
+        def part(x):
+            if isinstance(x, Tensor):
+                if id(x) in trace.shadows:
+                    return Leaf(trace.index_of(trace.shadows[id(x)]), None)
+                if type(x._value) is not Tracer:
+                    return Leaf(None, x)
+                places = [i for i, y in enumerate(self.outputs) if y is x]
+                if not places:
+                    self.outputs.append(x)
+                return Output((True, places[0] if places else len(self.outputs) - 1))
+            if isinstance(x, Tracer):
+                self.arrays.append(x.number)
+                return Output((False, len(self.arrays) - 1))
+            if isinstance(x, (tuple, list)):
+                parts = [part(y) for y in x]
+                return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
+            if isinstance(x, dict):
+                return {k: part(v) for k, v in x.items()}
+            if x is None or isinstance(x, (bool, int, float, str, np.ndarray, np.generic)):
+                return x
+            raise JitError(
+                "jit: the function is to return Tensors, arrays and plain values, and tuples, lists "
+                f"and dicts of them, got {describe(x)}"
+            )
+
+        return part(result)
+
+    # Writing
+
+    def way_back(self, wanted: list[int], starts: list[Any], constant: bool = False) -> Back:
+        """The way back from these outputs, for gradients of the layout of those given."""
+        trace = self.trace
+        before, trace.back = len(trace.calls), True
+        gradients = [trace.new(s) for s in starts]
+        outs = [self.outputs[i] for i in wanted]
+        try:
+            if len(outs) == 1:
+                found = Doors.backpropagate(outs[0], gradients[0])
+            else:
+                joint = Doors.record(
+                    "joint", lambda *xs: trace.new(np.float64(0)), tuple(outs),
+                    tuple([lambda *_, g=g: g for g in gradients]),
+                )  # fmt: skip
+                found = Doors.backpropagate(joint, trace.new(np.float64(1)))
+        finally:
+            trace.back, trace.place = False, None
+        places = {id(t): i for i, (t, _) in enumerate(trace.uses)}
+        parts = [(places[id(t)], g.number) for t, g in found.items() if id(t) in places]
+        calls = means_as_sums(trace, trace.calls[before:])
+        del trace.calls[before:]
+        source = {c.results: c for c in calls}
+        met: set[int] = set()
+        for i, (use, n) in enumerate(parts):  # only a leaf's first part need be its own array
+            leaf = trace.uses[use][1]
+            if leaf in met and n in source and source[n].operation.name == "copy":
+                parts[i] = use, source[n].uses()[0]
+            met.add(leaf)
+        numbers = [g.number for g in gradients]
+        constants = {numbers[0]: starts[0]} if constant else {}
+        return Back(calls, parts, numbers, constants)
+
+    def optimized(self, back: Back | None, more: list[int], ready: set[int] | None) -> Listing:
+        """The calls, forward and back, once all passes have been over them."""
+        trace = self.trace
+        results = [n for _, n in back.parts] if back else []
+        calls = [*self.calls, *(back.calls if back else ())]
+        listing = Listing(trace, calls, [*more, *results], back.constants if back else None)
+        constants_once(listing)
+        without_ones(listing)
+        constants_once(listing)
+        equal_once(listing, ready)
+        without_dead(listing)
+        return listing
+
+    def write(self, given: Given, inputs: list[int]) -> None:
+        """Write the way forward, and the ways back that are likely to be asked for."""
+        trace = self.trace
+        self.calls = means_as_sums(trace, trace.calls)
+        trace.calls = list(self.calls)
+        self.back = [i for i, t in enumerate(self.outputs) if t.requires_grad]
+        self.out_kinds = [kind_of(t._value.value) for t in self.outputs]
+        self.numbers = [*(t._value.number for t in self.outputs), *self.arrays]
+        self.n_outputs = len(self.outputs)
+        usual, backs = None, {}
+        if self.back:
+            ones = [np.ones_like(self.outputs[i]._value.value)[()] for i in self.back]
+            usual = self.way_back(self.back, ones)
+            backs[tuple([(i, g.strides) for i, g in zip(self.back, ones)])] = usual
+            if len(self.outputs) == 1 and not self.outputs[0].ndim:
+                backs["one"] = self.way_back(self.back, ones, constant=True)
+        self.use_leaf = [leaf for _, leaf in trace.uses]
+        self.uses = [use for use, _ in usual.parts] if usual else []
+        self.operands: list[int] = []  # the leaf of each operand of the result
+        self.groups: list[list[int]] = []  # and which contributions it gets
+        for i, use in enumerate(self.uses):
+            leaf = self.use_leaf[use]
+            if trace.leaves[leaf].is_leaf and leaf in self.operands:
+                self.groups[self.operands.index(leaf)].append(i)
+            else:
+                self.operands.append(leaf)
+                self.groups.append([i])
+        self.grouped = any(len(group) > 1 for group in self.groups)
+        drawn = [n for c in trace.effects for n in c.gives()] if self.back else []
+        self.effect_shapes = [c.results for c in trace.effects]
+        needed = set(drawn)
+        for back in backs.values():
+            back.listing = self.optimized(back, [*self.numbers, *drawn], None)
+            needed |= self.needed(back)
+        ordered = sorted(needed)
+        listing = self.optimized(None, [*self.numbers, *drawn, *ordered], None)
+        n = len(self.numbers)
+        self.results, self.drawn = listing.results[:n], listing.results[n : n + len(drawn)]
+        self.forward_numbers = {n for c in listing.calls for n in c.gives()}
+        self.needed_numbers = needed & (self.forward_numbers | self.input_numbers(inputs))
+        self.write_forward(listing, given, inputs)
+        for key, back in backs.items():
+            self.write_back(key, back)
+        self.backs = backs
+        if usual is None or len(self.outputs) == 1 and not self.outputs[0].ndim:
+            self.let_go()
+
+    def input_numbers(self, inputs: list[int]) -> set[int]:
+        trace = self.trace
+        leaves = [trace.leaf_tracers[id(t)].number for t in trace.leaves]
+        return {*inputs, *leaves, *(n for _, n in trace.states)}
+
+    def needed(self, back: Back) -> set[int]:
+        """The numbers of what a way back needs that it doesn't compute itself."""
+        calls = [c for c in back.listing.calls if c.back]
+        own = {n for c in calls for n in c.gives()} | set(back.starts)
+        parts = back.listing.results[-len(back.parts) :] if back.parts else []
+        used = {n for c in calls for n in c.uses()} | set(parts)
+        return {n for n in used - own if n not in back.listing.constants}
+
+    def write_forward(self, listing: Listing, given: Given, inputs: list[int]) -> None:
+        trace = self.trace
+        named = given.names(self.function)
+        wishes = {n: named[("array", i)] for i, n in enumerate(inputs)}
+        for i, t in enumerate(trace.leaves):
+            wish = named.get(("tensor", i)) or self.tensor_names.get(id(t)) or t.label or "tensor"
+            wishes[trace.leaf_tracers[id(t)].number] = wish
+        modules = self.guards.modules.values()
+        attributes = {id(v): k for m in modules for k, v in vars(m).items()}
+        self.states = [a for a, _ in trace.states]
+        wishes.update({n: attributes.get(id(a), "state") for a, n in trace.states})
+        large = [
+            n for n, a in trace.constants.items()
+            if isinstance(a, np.ndarray) and (a.size > 64 or n in listing.moving or a.dtype == object)
+        ]  # fmt: skip
+        wishes.update({n: attributes.get(id(trace.constants[n]), "constant") for n in large})
+        self.captured = [trace.constants[n] for n in large]
+        writer = self.writer = Writer(listing, [n for n, _ in wishes.items()], self.results)
+        for n, wish in wishes.items():
+            writer.name(n, wish)
+        writer.inputs = set(wishes)
+        arguments = [writer.names[n] for n in wishes]
+        root, calls = listing.root, listing.calls
+        last = {root[n]: i for i, c in enumerate(calls) for n in [*c.uses(), *c.gives()]}
+        last.update({root[n]: len(calls) for n in [*self.needed_numbers, *self.results, *self.drawn]})
+        lines, memory, names, places = writer.write(calls, last, 0, set())
+        kept = [n for n in sorted(self.needed_numbers) if n not in writer.fixed]
+        self.kept_numbers = kept
+        out = tuple_text([
+            f"{writer.name(n)}.copy()" if n in listing.constants else writer.name(n)
+            for n in self.results
+        ])
+        handed = tuple_text([writer.name(n) for n in kept])
+        drawn = tuple_text([writer.name(n) for n in self.drawn])
+        body = "\n".join(lines)
+        used = [name for name in names if re.search(rf"\b{name}\b", body)]
+        unpack = [f"{tuple_text(used)} = memory"] if used else []
+        first = function_source(
+            "forward_memory", [], memory, f"{tuple_text(used)}, {tuple_text(names)}"
+        )
+        source = function_source(
+            "forward", ["memory", *arguments], [*unpack, *lines], f"{out}, {handed}, {drawn}"
+        )
+        self.memory_names = names
+        file = self.file = f"<jit of {getattr(self.function, '__qualname__', self.function)}>"
+        text = f"{first}\n\n{source}"
+        self.forward_source = text
+        self.namespace = {"np": np, **writer.namespace}
+        exec("\n".join(writer.header), self.namespace)
+        self.namespace.update(writer.namespace)
+        self.n_header = len(writer.header)
+        exec(compile(text, file, "exec"), self.namespace)
+        start = first.count("\n") + 2 + 1 + len(unpack)
+        self.places = {start + i + 1: context for i, context in places.items()}
+        self.forward, self.forward_memory = self.namespace["forward"], self.namespace["forward_memory"]
+
+    def write_back(self, key: Any, back: Back) -> None:
+        """Write a way back, whose listing is there."""
+        listing = back.listing
+        calls = [c for c in listing.calls if c.back]
+        parts = listing.results[-len(back.parts) :] if back.parts else []
+        root = listing.root
+        met: set[int] = set()
+        first = []
+        for (use, _), n in zip(back.parts, parts):
+            first.append(self.use_leaf[use] not in met)
+            met.add(self.use_leaf[use])
+        writer = self.writer.for_back(listing, [n for n, f in zip(parts, first) if f])
+        starts = [writer.name(n, "g") for n in back.starts if n not in back.constants]
+        last = {root[n]: i for i, c in enumerate(calls) for n in [*c.uses(), *c.gives()]}
+        last.update({root[n]: len(calls) for n in parts})
+        lines, memory, names, _ = writer.write(calls, last, 0, set(self.writer.buffer_of))
+        made = {n for c in calls for n in c.gives()}
+        results, owned = [], set()
+        for n, is_first in zip(parts, first):
+            own = root[n] in made and root[n] not in owned and root[n] not in writer.buffer_of
+            owned.add(root[n])
+            copy = is_first and not own and isinstance(listing.values[n], np.ndarray)
+            results.append(writer.name(n) + ".copy()" * copy)
+        result = tuple_text(results)
+        kept = tuple_text([writer.name(n) for n in self.kept_numbers])
+        body = "\n".join([*lines, result])
+        everything = [*self.memory_names, *names]
+        used = [name for name in everything if re.search(rf"\b{name}\b", body)]
+        unpack = [f"{tuple_text(used)} = memory"] if used else []
+        if self.kept_numbers:
+            unpack.append(f"{kept} = kept")
+        before = [f"{tuple_text(self.memory_names)} = memory"] if self.memory_names else []
+        text = function_source("backward_memory", ["memory"], [*before, *memory], tuple_text(used))
+        text += "\n\n" + function_source("backward", ["memory", "kept", *starts], [*unpack, *lines], result)
+        back.source = text
+        self.namespace.update(writer.namespace)
+        exec("\n".join(writer.header[self.n_header :]), self.namespace)
+        self.n_header = len(writer.header)
+        self.namespace.update(writer.namespace)
+        exec(compile(text, self.file, "exec"), self.namespace)
+        back.memory, back.function = self.namespace["backward_memory"], self.namespace["backward"]
+        back.places = {use: i for i, (use, _) in enumerate(back.parts)}
+        back.is_usual = [*back.places] == self.uses
+        back.calls = back.listing = None
+
+    def let_go(self) -> None:
+        """Forget the traced arrays once the first call's result is made."""
+        self.complete = True
+
+    complete = False
+
+    @property
+    def source(self) -> str:
+        backs = [b.source for b in self.backs.values()]
+        parts = ["\n".join(["import numpy as np", "", *self.writer.header]), self.forward_source]
+        return "\n\n".join([*parts, *backs[-1:]])
+
+    def way_back_for(self, key: Any) -> Back:
+        """The way back that starts from gradients of these outputs, of these layouts."""
+        with self.lock:
+            if key not in self.backs:
+                if self.complete:
+                    raise RuntimeError(f"jit: no way back for gradients {key}")
+                starts = []
+                for i, strides in key:
+                    _, dtype, shape, _ = self.out_kinds[i]
+                    starts.append(like(dtype, shape, strides))
+                trace = self.trace
+                trace.open, trace.thread = True, threading.get_ident()
+                try:
+                    with watching(trace):
+                        back = self.way_back([i for i, _ in key], starts)
+                finally:
+                    trace.open = False
+                have = self.needed_numbers | set(self.writer.fixed)
+                back.listing = self.optimized(back, [*self.numbers], have)
+                missing = self.needed(back) - have - set(self.writer.inputs)
+                if missing:
+                    raise RuntimeError("jit: a way back needs what the way forward did not keep")
+                self.write_back(key, back)
+                self.backs[key] = back
+        return self.backs[key]
+
+    # Running
+
+    def first(self, given: Given) -> Any:
+        """The result of the call that was traced."""
+        trace, work = self.trace, self.workspace()
+        named = dict(zip(self.memory_names, work.all))
+        for n in sorted(self.needed_numbers):
+            if n in self.writer.fixed and self.writer.names[n] in named:
+                np.copyto(named[self.writer.names[n]], trace.values[n])
+        outs = [copied(trace.values[n]) for n in self.results]
+        kept = tuple([trace.values[n] for n in self.kept_numbers])
+        drawn = tuple([trace.values[n] for n in self.drawn])
+        leaves = [*given.tensors, *self.closed_over]
+        try:
+            return self.wrapped(given, leaves, work, outs, kept, drawn)
+        finally:
+            if self.complete:
+                self.trace = self.outputs = self.calls = None
+                self.writer.listing = None
+            trace.leaves = []
+
+    def run(self, given: Given, values: list[Any]) -> Any:
+        """The result of a call that it fits."""
+        work = self.pool.pop() if self.pool else self.workspace()
+        try:
+            outs, kept, drawn = self.forward(
+                work.forward, *given.arrays, *values, *self.states, *self.captured
+            )
+        except arrays.ERRORS as error:
+            self.pool.append(work)
+            raise self.as_eager(error) from error
+        except BaseException:
+            self.pool.append(work)
+            raise
+        return self.wrapped(given, [*given.tensors, *self.closed_over], work, outs, kept, drawn)
+
+    def workspace(self) -> Workspace:
+        return Workspace(*self.forward_memory())
+
+    def as_eager(self, error: Exception) -> Exception:
+        """The error that the operation itself would have raised."""
+        trace = error.__traceback__
+        while trace.tb_next is not None and trace.tb_frame.f_code is not self.forward.__code__:
+            trace = trace.tb_next
+        op, shapes = self.places.get(trace.tb_lineno, ("", ""))
+        if trace.tb_frame.f_code is not self.forward.__code__ or not op:
+            return error
+        kind = next(k for k in arrays.ERRORS if isinstance(error, k))
+        return kind(f"{op} of shape {shapes}: {error}")
+
+    def wrapped(self, given, leaves, work, outs, kept, drawn) -> Any:
+        """What the function returns, of Tensors that know the way back."""
+        structure = self.structure
+        if not self.back:
+            self.pool.append(work)
+            tensors = [engine.wrap(y, "jit") for y in outs[: self.n_outputs]]
+        else:
+            run = Run(self, given, leaves, work, kept, drawn)
+            operands = tuple([leaves[i] for i in self.operands])
+            derivatives = tuple([functools.partial(run.part, i) for i in range(len(operands))])
+            if self.n_outputs == 1:
+                y = outs[0]
+                tensors = [engine.record("jit", lambda *_: y, operands, derivatives)]
+            else:
+                tensors = several(run, outs[: self.n_outputs], self.back, operands, derivatives)
+        if type(structure) is Output and structure[0]:
+            return tensors[structure[1]]
+
+        def part(x):
+            if type(x) is Output:
+                return tensors[x[1]] if x[0] else outs[self.n_outputs + x[1]]
+            if type(x) is Leaf:
+                return leaves[x.place] if x.tensor is None else x.tensor
+            if isinstance(x, (tuple, list)):
+                parts = [part(y) for y in x]
+                return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
+            return {k: part(v) for k, v in x.items()} if isinstance(x, dict) else x
+
+        return part(structure)
+
+
+def like(dtype: np.dtype, shape: tuple, strides: tuple) -> Any:
+    """Ones of this layout."""
+    if not shape:
+        return dtype.type(1)
+    reach = sum((n - 1) * abs(s) for n, s in zip(shape, strides)) // dtype.itemsize + 1
+    offset = -sum((n - 1) * s for n, s in zip(shape, strides) if s < 0)
+    return np.ndarray(shape, dtype, np.ones(reach, dtype), offset, strides)
+
+
+def copied(x: Any) -> Any:
+    return x.copy() if isinstance(x, np.ndarray) else x
+
+
+class Workspace:
+    """The buffers of one call at a time."""
+
+    __slots__ = ("all", "back", "forward")
+
+    def __init__(self, forward: tuple, everything: tuple):
+        self.forward, self.all, self.back = forward, everything, {}
+
+
+class Run:
+    """One call: what its way back needs. Its buffers are free again when nobody can ask for it."""
+
+    __slots__ = ("drawn", "given", "kept", "leaves", "lock", "made", "program", "work")
+
+    def __init__(self, program, given, leaves, work, kept, drawn):
+        self.program, self.given, self.leaves, self.work = program, given, leaves, work
+        self.kept, self.drawn, self.lock = kept, drawn, threading.Lock()
+        self.made: dict[int, tuple[Any, list]] = {}  # by thread: a gradient, and what it gave
+
+    def __del__(self):
+        self.program.pool.append(self.work)
+
+    def part(self, i: int, g: Any, y: Any, *_: Any) -> Any:
+        """The i-th contribution to the gradients of leaves, given the gradient of the result."""
+        me = get_ident()
+        made = self.made.get(me)
+        if made is None or made[0] is not g or made[1][i] is None:
+            made = self.made[me] = g, self.contributions(g)
+        d, made[1][i] = made[1][i], None
+        if i == len(made[1]) - 1:
+            del self.made[me]
+        return d
+
+    def contributions(self, g: Any) -> list:
+        """All contributions, in the order in which they come."""
+        program = self.program
+        gs = g.gradients if isinstance(g, Parts) else {0: g}
+        if any(isinstance(x, Tensor) for x in gs.values()):
+            return self.on_tensors(gs)
+        if "one" in program.backs and type(gs[0]) is not np.ndarray and gs[0] == 1 and (
+            gs[0].dtype == program.out_kinds[0][1]
+        ):
+            key, gs = "one", {}
+        else:
+            gs = {i: x[()] if isinstance(x, np.ndarray) and not x.ndim else x for i, x in gs.items()}
+            key = tuple([(i, gs[i].strides) for i in sorted(gs)])
+        back = program.backs.get(key) or program.way_back_for(key)
+        with self.lock:
+            memory = self.work.back.get(key)
+            if memory is None:
+                memory = self.work.back[key] = back.memory(self.work.all)
+            found = back.function(memory, self.kept, *(gs[i] for i in sorted(gs)))
+        if not back.is_usual:
+            found = [found[back.places[u]] if u in back.places else None for u in program.uses]
+        if back.is_usual and not program.grouped:
+            return list(found)
+        contributions = []
+        for leaf, group in zip(program.operands, program.groups):
+            parts = [found[i] for i in group if found[i] is not None]
+            if len(parts) > 1:
+                contributions.append(Sum.of(parts))
+            else:
+                contributions += parts or [np.zeros_like(self.leaves[leaf]._value)[()]]
+        return contributions
+
+    def on_tensors(self, gs: dict[int, Any]) -> list:
+        """The contributions as Tensors that can be differentiated: of the function run eagerly."""
+        script = Script(self)
+        args, options = self.given.replaced(self.given.arrays.__getitem__, script.argument)
+        with watching(script), recording(True):
+            result = self.program.function(*args, **options)
+        found = tensors_in(result, [*script.stand_ins.values()])
+        here_leaves = [script.stand_ins.get(id(t)) for t in self.leaves]
+        wanted = [t for t in here_leaves if t is not None and t.requires_grad]
+        total: dict[int, Tensor] = {}
+        for i, g in gs.items():
+            for x, d in zip(wanted, grad(found[i], wanted, g, create_graph=True)):
+                total[id(x)] = total[id(x)] + d if id(x) in total else d
+        given: set[int] = set()
+        contributions = []
+        for leaf in self.program.operands:
+            x = here_leaves[leaf]
+            if x is None or leaf in given:
+                contributions.append(engine.wrap(np.zeros_like(self.leaves[leaf]._value)[()]))
+            else:
+                contributions.append(total[id(x)])
+            given.add(leaf)
+        return contributions
+
+
+class Sum(np.ndarray):
+    """Several contributions to the gradient of a leaf, to be added in their order.
+
+    To a gradient that is there already each is added by itself, as without `jit`: the last bit
+    depends on it. The engine copies what is a view where it is the first, and gets their sum.
+    """
+
+    parts: list[Any]
+
+    @classmethod
+    def of(cls, parts: list[Any]) -> Sum:
+        new = np.asarray(parts[0]).view(cls)
+        new.parts = parts
+        return new
+
+    def copy(self, order: Any = "C") -> Any:
+        total, *others = self.parts
+        for d in others:
+            total += d
+        return total
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=None, **options):
+        total = inputs[0]
+        if ufunc is not np.add or isinstance(total, Sum):
+            plain = [x.copy() if isinstance(x, Sum) else x for x in inputs]
+            return getattr(ufunc, method)(*plain, **options, **({"out": out} if out else {}))
+        for d in self.parts:
+            total = np.add(total, d, out=out[0]) if out else total + d
+        return total
+
+
+class Script:
+    """Lets a function run eagerly once more, on tensors of its own, with the same draws."""
+
+    def __init__(self, run: Run):
+        self.run, self.stand_ins = run, {}
+        self.known = {id(t) for t in run.leaves}
+        self.drawn = iter(run.program.effects_of(run.drawn))
+
+    def argument(self, i: int) -> Tensor:
+        return self.of(self.run.leaves[i])
+
+    def of(self, t: Tensor) -> Tensor:
+        if id(t) not in self.stand_ins:
+            same = Doors.record if Doors.inside else engine.record
+            self.stand_ins[id(t)] = same("same", lambda x: x, (t,), (lambda g, y, x: g,))
+        return self.stand_ins[id(t)]
+
+    def record(self, record, op, forward, operands, derivatives):
+        mine = {id(t) for t in self.stand_ins.values()}
+        operands = tuple(
+            self.of(x) if isinstance(x, Tensor) and id(x) in self.known - mine else x
+            for x in operands
+        )
+        return record(op, forward, operands, derivatives)
+
+    def effect(self, function: Callable, args: tuple) -> Any:
+        return next(self.drawn)
+
+    def state(self, array: np.ndarray) -> np.ndarray:
+        return array
+
+    def data(self, t: Tensor) -> Any:
+        return Protocol.data.fget(t)
+
+    def grad(self, t: Tensor) -> None: ...
+
+    def setting(self) -> None: ...
+
+    def backpropagating(self) -> None: ...
+
+
+def tensors_in(x: Any, arguments: list[Tensor]) -> list[Tensor]:
+    """The Tensors in a result, each once, without those that were given."""
+    if isinstance(x, Tensor):
+        return [] if any(x is t for t in arguments) else [x]
+    inside = x.values() if isinstance(x, dict) else x if isinstance(x, (tuple, list)) else ()
+    found: list[Tensor] = []
+    for y in inside:
+        found += [t for t in tensors_in(y, arguments) if not any(t is f for f in found)]
+    return found
+
+
+class Parts:
+    """The gradients of several outputs, on their way to the call that gave them."""
+
+    shape, ndim, dtype, base = (), 0, np.dtype(np.float64), None
+
+    def __init__(self, gradients: dict[int, Any]):
+        self.gradients = gradients
+
+    def __add__(self, other: Parts) -> Parts:
+        both = dict(self.gradients)
+        for i, g in other.gradients.items():
+            both[i] = both[i] + g if i in both else g
+        return Parts(both)
+
+
+def several(run: Run, outs, back: list[int], operands: tuple, derivatives: tuple) -> list[Tensor]:
+    """Several outputs of one call, which stands behind all of them."""
+    call = engine.record("jit", lambda *_: np.float64(0), operands, derivatives)
+    tensors = []
+    for i, y in enumerate(outs):
+        if i in back:
+            one = functools.partial(lambda i, g, y, h: Parts({i: g}), i)
+            tensors.append(engine.record("jit", lambda h, y=y: y, (call,), (one,)))
+        else:
+            tensors.append(engine.wrap(y, "jit"))
+    return tensors

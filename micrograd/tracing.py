@@ -1,0 +1,648 @@
+"""What a function computes, written down: each call of NumPy that is made on its arrays.
+
+A `Tracer` stands where an array would. It computes as the array does, and enters every call in its
+`Trace`. What a call would decide by an array's numbers is refused, for the next call has others.
+"""
+
+from __future__ import annotations
+
+import linecache
+import operator
+import os
+import random
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from micrograd import engine
+from micrograd.arrays import KINDS
+from micrograd.effects import here
+from micrograd.engine import Tensor
+from micrograd.protocol import Protocol
+from micrograd.recording import recorded_for
+
+__all__ = ["Call", "JitError", "Operation", "Ref", "Trace", "Tracer", "refs_in", "watching"]
+
+OURS = tuple(os.path.dirname(m.__file__) + os.sep for m in (engine, np))
+
+
+class JitError(TypeError):
+    """A function cannot be written out: something of it would be the same at every call."""
+
+
+class Ref:
+    """Stands in a call for the value of this number."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int):
+        self.number = number
+
+
+class Operation:
+    """What is called, and how it is written: "function", "method", "binary", "unary" ..."""
+
+    __slots__ = ("function", "kind", "name")
+
+    def __init__(self, kind: str, name: str, function: Callable):
+        self.kind, self.name, self.function = kind, name, function
+
+
+class Call:
+    """An operation with its arguments, and the numbers of its results."""
+
+    __slots__ = (
+        "args", "back", "context", "errstate", "operation", "options", "place", "results", "target",
+    )  # fmt: skip
+
+    def __init__(self, operation, args, options, results, target, place, context, errstate, back=False):
+        self.back = back  # whether it is of the way back
+        self.operation, self.args, self.options = operation, args, options
+        self.results = results  # a number, or a tuple of numbers and None
+        self.target = target  # the number of the array that it writes to, or None
+        self.place, self.context, self.errstate = place, context, errstate
+
+    def uses(self) -> list[int]:
+        """The numbers of the values that it is given."""
+        return [*refs_in(self.args), *refs_in(tuple(self.options.values()))]
+
+    def gives(self) -> list[int]:
+        """The numbers of its results."""
+        if isinstance(self.results, tuple):
+            return [n for n in self.results if n is not None]
+        return [] if self.results is None else [self.results]
+
+
+def refs_in(x: Any) -> list[int]:
+    """The numbers of the values in x, however deep."""
+    if isinstance(x, Ref):
+        return [x.number]
+    if isinstance(x, slice):
+        x = (x.start, x.stop, x.step)
+    if isinstance(x, dict):
+        x = tuple(x.values())
+    return [n for y in x for n in refs_in(y)] if isinstance(x, (tuple, list)) else []
+
+
+def replaced(x: Any, kind: type | tuple, new: Callable) -> Any:
+    """x with new(y) in the place of each y of this kind, however deep."""
+    if isinstance(x, kind):
+        return new(x)
+    if isinstance(x, dict):
+        return {k: replaced(v, kind, new) for k, v in x.items()}
+    if type(x) in (tuple, list):
+        return type(x)(replaced(y, kind, new) for y in x)
+    return x
+
+
+def plain(x: Any) -> Any:
+    """x with arrays in the place of Tracers."""
+    return replaced(x, Tracer, lambda t: t.value)
+
+
+def users_frame():
+    """The innermost frame that is neither micrograd's nor NumPy's."""
+    frame = sys._getframe(1)
+    while frame.f_back and frame.f_code.co_filename.startswith((*OURS, "<__array_function__")):
+        frame = frame.f_back
+    return frame
+
+
+def told(frame) -> str:
+    """A line of code, for an error message."""
+    file, line = frame.f_code.co_filename, frame.f_lineno
+    where = f'File "{file}", line {line}' if os.path.exists(file) else f"line {line} of a cell"
+    source = linecache.getline(file, line).strip()
+    return f"at {where}, in {frame.f_code.co_name}" + (f"\n    {source}" if source else "")
+
+
+# Functions of NumPy
+
+STATIC = {  # what they tell follows from shapes and dtypes
+    getattr(np, name)
+    for name in """shape ndim size result_type can_cast iscomplexobj isrealobj min_scalar_type
+    common_type einsum_path may_share_memory shares_memory""".split()
+}
+DATA_SHAPED = {  # the shape of the result depends on the numbers
+    getattr(np, name)
+    for name in """nonzero flatnonzero argwhere unique unique_all unique_counts unique_inverse
+    unique_values compress extract trim_zeros union1d intersect1d setdiff1d setxor1d bincount
+    delete histogram histogram_bin_edges block""".split()
+    if name != "block"
+} | {np.linalg.lstsq}
+TEXT = {
+    getattr(np, name)
+    for name in """array2string array_repr array_str save savez savez_compressed savetxt""".split()
+}
+IN_PLACE = {np.copyto, np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis}
+
+
+def name_of(function: Callable) -> str:
+    """How NumPy's function is written."""
+    if isinstance(function, np.ufunc):
+        return f"np.{function.__name__}"
+    return f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1)
+
+
+class Trace:
+    """The calls that a function makes, and the values in them, by number."""
+
+    def __init__(self, names: dict[int, str]):
+        self.calls: list[Call] = []
+        self.values: list[Any] = []
+        self.constants: dict[int, Any] = {}  # number: array
+        self.ids: dict[int, int] = {}  # id of a constant: its number
+        self.leaves: list[Tensor] = []  # those that the function used, in order
+        self.leaf_tracers: dict[int, Tracer] = {}  # by the tensor's id
+        self.uses: list[tuple[Tensor, int]] = []  # a stand-in for one use of a leaf, which leaf
+        self.states: list[tuple[np.ndarray, int]] = []
+        self.effects: list[Call] = []
+        self.shadows: dict[int, Tensor] = {}  # id of what stands for an argument: the argument
+        self.arguments: set[int] = set()  # ids of the arguments themselves
+        self.both: set[int] = set()  # ids of those that the function also has from elsewhere
+        self.back = False
+        self.names = names  # of modules, by id
+        self.thread, self.open, self.refused = threading.get_ident(), True, None
+        self.place, self.context = None, ("", "")
+        self.errstate, self.random = np.geterr(), drawn_so_far()
+        self.last_line, self.generators = None, []
+
+    # Values
+
+    def new(self, value: Any) -> Tracer:
+        """A Tracer of a value that hasn't been there."""
+        self.values.append(value)
+        return Tracer(self, len(self.values) - 1, value)
+
+    def ref(self, x: Any) -> Any:
+        """What stands for x in a call."""
+        if isinstance(x, Tracer):
+            if x.home is not self:
+                raise JitError("jit: an array of an earlier trace is used, which is over")
+            return Ref(x.number)
+        if id(x) not in self.ids:
+            self.constants[len(self.values)] = x
+            self.ids[id(x)] = len(self.values)
+            self.values.append(x)
+        return Ref(self.ids[id(x)])
+
+    def refs(self, x: Any) -> Any:
+        return replaced(x, (Tracer, np.ndarray), self.ref)
+
+    def leaf(self, t: Tensor) -> Tracer:
+        """The Tracer of a tensor's array, which is read anew at every call."""
+        if id(t) not in self.leaf_tracers:
+            self.leaves.append(t)
+            self.leaf_tracers[id(t)] = self.new(t._value)
+        return self.leaf_tracers[id(t)]
+
+    def stand_in(self, t: Tensor) -> Tensor:
+        """A leaf of its own for one use of a tensor: what each use contributes is kept apart."""
+        new = engine.wrap(self.leaf(t))
+        new.requires_grad, new.label = t.requires_grad, t.label
+        if t.requires_grad:
+            self.uses.append((new, self.index_of(t)))
+        return new
+
+    def operand(self, x: Tensor) -> Tensor:
+        """x as an operand: a stand-in for it, if it is from outside."""
+        if id(x) in self.shadows:
+            return self.stand_in(self.shadows[id(x)])
+        if type(x._value) is Tracer:
+            return x
+        if id(x) in self.arguments:
+            self.both.add(id(x))
+        return self.stand_in(x)
+
+    def index_of(self, t: Tensor) -> int:
+        return next(i for i, x in enumerate(self.leaves) if x is t)
+
+    # Calls
+
+    def call(self, operation: Operation, args: tuple, options: dict, target: Any = None) -> Any:
+        """Run it on the arrays, write it down, and give the result as Tracers."""
+        if not self.open or threading.get_ident() != self.thread:
+            raise JitError(
+                "jit: an array inside a jitted function was kept, and used after it had returned "
+                f"or in another thread, {told(users_frame())}"
+            )
+        self.look_at_random()
+        values, values_of_options = plain(args), plain(options)
+        kept_args, kept_options = self.refs(args), self.refs(options)
+        result = operation.function(*values, **values_of_options)
+        return self.enter(operation, kept_args, kept_options, result, target)
+
+    def enter(self, operation, args, options, result, target=None) -> Any:
+        """Write a call down that has been made."""
+        if target is not None:
+            numbers, out = target.number, target
+        elif result is None:
+            numbers, out = None, None
+        elif isinstance(result, (tuple, list)):
+            parts = [self.new(r) if is_array(r) else r for r in result]
+            numbers = tuple(p.number if isinstance(p, Tracer) else None for p in parts)
+            out = type(result)(*parts) if hasattr(result, "_fields") else type(result)(parts)
+        else:
+            out = self.new(result)
+            numbers = out.number
+        now = np.geterr()
+        errstate = {k: v for k, v in now.items() if v != self.errstate[k]}
+        call = Call(
+            operation, args, options, numbers, None if target is None else target.number,
+            self.place or self.place_of_forward(), self.context, errstate, self.back,
+        )  # fmt: skip
+        self.calls.append(call)
+        return out
+
+    def place_of_forward(self) -> tuple[str, str]:
+        """The module that runs, and the user's line."""
+        frame = users_frame()
+        self.last_line = frame.f_code.co_filename, frame.f_lineno
+        source = linecache.getline(*self.last_line).strip()
+        line = f"line {frame.f_lineno}" + (f": {source}" if source else "")
+        running = recorded_for.get()
+        owner = running.owner if running else None
+        while owner is not None:
+            module, owner, *_ = owner
+            if (module := module()) is not None:
+                name = self.names.get(id(module))
+                return (f"{name}: {module!r:.60}" if name else f"{module!r:.60}"), line
+        return line, line
+
+    def look_at_random(self) -> None:
+        """Refuse draws that the function made itself; those in effects have been noted."""
+        now = drawn_so_far()
+        if now != self.random or any(g.bit_generator.state != s for g, s in self.generators):
+            self.random = now
+            self.refuse("random numbers that the function draws itself: before this line, they")
+
+    def refuse(self, what: str) -> None:
+        """Raise the error that says what would be the same at every call, and where it is."""
+        error = JitError(
+            f"jit: {what} would be the same at every call, but depend on numbers that change: "
+            f"{told(users_frame())}"
+        )
+        self.refused = self.refused or error
+        raise error
+
+    # What happens anew at every call
+
+    def effect(self, function: Callable, args: tuple) -> Any:
+        self.look_at_random()
+        values, refs = plain(args), self.refs(args)
+        result = function(*values)
+        self.random = drawn_so_far()
+        self.generators = [(g, g.bit_generator.state) for g, _ in self.generators]
+        out = self.enter(Operation("effect", function.__name__, function), refs, {}, result)
+        self.effects.append(self.calls[-1])
+        return out
+
+    def state(self, array: np.ndarray) -> Tracer:
+        for known, number in self.states:
+            if known is array:
+                return Tracer(self, number, array)
+        tracer = self.new(array)
+        self.states.append((array, tracer.number))
+        return tracer
+
+
+def drawn_so_far() -> tuple:
+    """What changes whenever NumPy's or Python's own generator is drawn from."""
+    _, key, position, has_gauss, gauss = np.random.get_state()
+    return int(key[0]), int(key[1]), position, has_gauss, gauss, hash(random.getstate())
+
+
+def is_array(x: Any) -> bool:
+    return isinstance(x, (np.ndarray, np.generic, float, int)) and not isinstance(x, Tracer)
+
+
+class Tracer:
+    """An array inside a function that is being written out."""
+
+    __slots__ = ("home", "number", "value")
+
+    def __init__(self, trace: Trace, number: int, value: Any):
+        self.home, self.number, self.value = trace, number, value
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=None, **options):
+        if any(isinstance(x, Tensor) for x in inputs):
+            return NotImplemented
+        options = {k: v for k, v in options.items() if v is not np._NoValue}
+        name = name_of(ufunc) + ("" if method == "__call__" else f".{method}")
+        operation = Operation("ufunc", name, ufunc if method == "__call__" else getattr(ufunc, method))
+        if method == "at":
+            return self.home.call(operation, inputs, options, writable(self.home, inputs[0]))
+        if out is None:
+            infix = INFIX.get(ufunc) if method == "__call__" and not options else None
+            if infix and not any(np.ndim(plain(x)) for x in inputs):
+                operation = infix  # of numbers, as Python's operators do it
+            return self.home.call(operation, inputs, options)
+        if len(out) > 1:
+            self.home.refuse(f"results of {name} that are written into arrays")
+        target = writable(self.home, out[0])
+        return self.home.call(operation, inputs, {**options, "out": target}, target)
+
+    def __array_function__(self, function, types, args, options):
+        if any(issubclass(kind, Tensor) for kind in types):
+            return NotImplemented
+        name = name_of(function)
+        if function in STATIC:
+            return function(*plain(args), **plain(options))
+        if function in TEXT:
+            self.home.refuse(f"what {name} writes")
+        if function in DATA_SHAPED or (function is np.where and len(args) == 1):
+            self.home.refuse(f"{name}: the shape of its result")
+        if function is np.repeat and isinstance([*args, options.get("repeats")][1], Tracer):
+            self.home.refuse(f"{name}: the shape of its result")
+        operation = Operation("function", name, function)
+        if function in IN_PLACE:
+            return self.home.call(operation, args, options, writable(self.home, args[0]))
+        if isinstance(options.get("out"), (Tracer, np.ndarray)):
+            target = writable(self.home, options["out"])
+            return self.home.call(operation, args, options, target)
+        return self.home.call(operation, args, options)
+
+    def __getitem__(self, key):
+        for k in key if isinstance(key, tuple) else (key,):
+            if isinstance(k, Tracer) and getattr(k.value, "dtype", None) == bool:
+                self.home.refuse("a mask as an index: the shape of its result")
+        return self.home.call(GETITEM, (self, key), {})
+
+    def __setitem__(self, key, value):
+        for k in key if isinstance(key, tuple) else (key,):
+            if isinstance(k, Tracer) and getattr(k.value, "dtype", None) == bool and (
+                np.ndim(plain(value))
+            ):
+                self.home.refuse("an array assigned where a mask holds")
+        self.home.call(SETITEM, (self, key, value), {}, writable(self.home, self))
+
+    def __len__(self):
+        return len(self.value)
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self.value)))
+
+    def __repr__(self):
+        if sys._getframe(1).f_code.co_name == "describe":
+            return repr(self.value)
+        return self._refuse("the text of an array, as printed,")
+
+    def __format__(self, spec):
+        return self._refuse("the text of an array, as printed,")
+
+    def _refuse(self, what):
+        self.home.refuse(what)
+
+    def __deepcopy__(self, memo):
+        return self.copy()
+
+    def __copy__(self):
+        return self.copy()
+
+    def __reduce__(self):
+        self.home.refuse("a copy outside of the function")
+
+    def astype(self, dtype, *args, **options):
+        """`astype` as an array has it; sum_to leaves numbers as they are, as it does eagerly."""
+        if isinstance(self.value, np.generic) and sys._getframe(1).f_code is SUM_TO:
+            return self
+        return self.home.call(METHODS["astype"], (self, dtype, *args), options)
+
+
+GETITEM = Operation("getitem", "getitem", operator.getitem)
+SETITEM = Operation("setitem", "setitem", operator.setitem)
+SUM_TO = engine.sum_to.__code__
+METHODS = {
+    name: Operation("method", name, operator.methodcaller)
+    for name in """all any argmax argmin argpartition argsort astype choose clip conj conjugate copy
+    cumprod cumsum diagonal dot flatten max mean min prod ravel repeat reshape round searchsorted
+    squeeze std sum swapaxes take trace transpose var view fill sort partition put""".split()
+}
+for _name, _operation in METHODS.items():
+    _operation.function = lambda x, *args, _name=_name, **options: getattr(x, _name)(*args, **options)
+
+
+def _method(name: str) -> Callable:
+    def call(self, *args, **options):
+        writes = name in ("fill", "sort", "partition", "put")
+        target = writable(self.home, self) if writes else None
+        if isinstance(options.get("out"), (Tracer, np.ndarray)):
+            target = writable(self.home, options["out"])
+        result = self.home.call(METHODS[name], (self, *args), options, target)
+        return None if writes else result
+
+    return call
+
+
+def _attribute(name: str) -> property:
+    operation = Operation("attribute", name, operator.attrgetter(name))
+    return property(lambda self: self.home.call(operation, (self,), {}))
+
+
+def _binary(symbol: str, function: Callable, flipped: bool) -> Callable:
+    operation = Operation("binary", symbol, function)
+
+    def call(self, other):
+        if isinstance(other, Tensor) or not (
+            isinstance(other, (Tracer, np.ndarray, np.generic, int, float, complex))
+        ):
+            return NotImplemented
+        return self.home.call(operation, (other, self) if flipped else (self, other), {})
+
+    return call
+
+
+def _in_place(symbol: str, ufunc: np.ufunc, function: Callable) -> Callable:
+    operation = Operation("binary", symbol, function)
+
+    def call(self, other):
+        if isinstance(other, Tensor):
+            return NotImplemented
+        if not isinstance(self.value, np.ndarray):
+            return self.home.call(operation, (self, other), {})
+        return ufunc(self, other, out=writable(self.home, self))
+
+    return call
+
+
+INFIX: dict[np.ufunc, Operation] = {}
+for _symbol, _name, _ufunc in (
+    ("+", "add", np.add), ("-", "sub", np.subtract), ("*", "mul", np.multiply),
+    ("/", "truediv", np.true_divide), ("//", "floordiv", np.floor_divide),
+    ("%", "mod", np.remainder), ("**", "pow", np.power), ("@", "matmul", np.matmul),
+    ("&", "and_", np.bitwise_and), ("|", "or_", np.bitwise_or), ("^", "xor", np.bitwise_xor),
+    ("<<", "lshift", np.left_shift), (">>", "rshift", np.right_shift),
+):  # fmt: skip
+    _function, _dunder = getattr(operator, _name), _name.rstrip("_")
+    setattr(Tracer, f"__{_dunder}__", _binary(_symbol, _function, False))
+    setattr(Tracer, f"__r{_dunder}__", _binary(_symbol, _function, True))
+    setattr(Tracer, f"__i{_dunder}__", _in_place(_symbol, _ufunc, _function))
+    INFIX[_ufunc] = Operation("binary", _symbol, _function)
+for _symbol, _name in (
+    ("<", "lt"), ("<=", "le"), ("==", "eq"), ("!=", "ne"), (">", "gt"), (">=", "ge")
+):  # fmt: skip
+    setattr(Tracer, f"__{_name}__", _binary(_symbol, getattr(operator, _name), False))
+for _symbol, _name in (("-", "neg"), ("+", "pos"), ("~", "invert")):
+    _operation = Operation("unary", _symbol, getattr(operator, _name))
+    setattr(
+        Tracer, f"__{_name}__",
+        lambda self, _operation=_operation: self.home.call(_operation, (self,), {}),
+    )  # fmt: skip
+_ABS = Operation("builtin", "abs", abs)
+Tracer.__abs__ = lambda self: self.home.call(_ABS, (self,), {})
+Tracer.__hash__ = object.__hash__
+for _name in METHODS.keys() - {"astype"}:
+    setattr(Tracer, _name, _method(_name))
+for _name in ("T", "mT", "real", "imag"):
+    setattr(Tracer, _name, _attribute(_name))
+for _name in ("shape", "ndim", "dtype", "size", "itemsize", "nbytes", "strides", "base", "flags"):
+    setattr(
+        Tracer, _name,
+        property(lambda self, _name=_name: getattr(
+            self.value if isinstance(self.value, (np.ndarray, np.generic))
+            else np.asarray(self.value), _name)),
+    )  # fmt: skip
+for _name, _what in {
+    "__array__": "a plain array made of it", "__bool__": "the branch that a condition decides",
+    "__float__": "a number made of it", "__int__": "a number made of it",
+    "__index__": "an index or a length made of it", "__complex__": "a number made of it",
+    "item": "its item()", "tolist": "its tolist()", "tobytes": "its bytes", "tofile": "its bytes",
+    "__contains__": "the branch that a condition decides",
+}.items():  # fmt: skip
+    setattr(
+        Tracer, _name, lambda self, *args, _what=_what, **options: self._refuse(_what)
+    )
+KINDS.add(Tracer)
+
+
+def writable(trace: Trace, target: Any) -> Tracer:
+    """The target, if the function made it itself."""
+    if not isinstance(target, Tracer):
+        trace.refuse("numbers written into an array from outside of the function: they")
+    owner = target.value
+    while isinstance(getattr(owner, "base", None), np.ndarray):
+        owner = owner.base
+    outside = [*(x._value for x in trace.leaves), *(a for a, _ in trace.states), *trace.outside]
+    for array in outside:
+        if isinstance(array, np.ndarray) and np.may_share_memory(array, target.value):
+            trace.refuse("numbers written into an argument or a parameter: they")
+    return target
+
+
+# The doors: every operation, and every tensor's data, while a function is written out
+
+
+class Doors:
+    lock = threading.Lock()
+    inside = 0
+    record = backpropagate = None
+
+
+def _record(op: str, forward: Callable, operands: tuple, derivatives: tuple) -> Tensor:
+    """In the place of `engine.record`: lets stand-ins take part for tensors from outside."""
+    watcher = here.watcher
+    if watcher is None:
+        return Doors.record(op, forward, operands, derivatives)
+    return watcher.record(Doors.record, op, forward, operands, derivatives)
+
+
+def _backpropagate(output: Tensor, *args, **options) -> dict:
+    """In the place of `engine.backpropagate`."""
+    if here.watcher is not None:
+        here.watcher.backpropagating()
+    return Doors.backpropagate(output, *args, **options)
+
+
+def _record_of_trace(self, record, op, forward, operands, derivatives):
+    if operands:
+        operands = tuple([self.operand(x) if isinstance(x, Tensor) else x for x in operands])
+        shapes = " and ".join(
+            str(np.shape(x._value if isinstance(x, Tensor) else x)) for x in operands
+        )
+        place, outer = self.place or self.place_of_forward(), self.context
+        derivatives = tuple([_placed(self, d, place, (op, shapes)) for d in derivatives])
+        self.context = (op, shapes)
+        try:
+            return record(op, forward, operands, derivatives)
+        finally:
+            self.context = outer
+    return record(op, forward, operands, derivatives)
+
+
+def _placed(trace: Trace, derivative: Callable, place: Any, context: tuple) -> Callable:
+    """A derivative whose calls are entered under the place of the operation itself."""
+
+    def call(*args):
+        trace.place, outer = place, trace.place
+        try:
+            return derivative(*args)
+        finally:
+            if not trace.back:  # else what sums its gradient to the operand's shape belongs to it
+                trace.place = outer
+
+    return call
+
+
+def _backpropagating(self):
+    self.refuse("gradients computed inside of the function: jit its forward part alone, for they")
+
+
+Trace.record, Trace.backpropagating = _record_of_trace, _backpropagating
+Trace.outside = ()
+
+
+def _data_of_watched(t: Tensor) -> Any:
+    if here.watcher is None:
+        return Protocol.data.fget(t)
+    return here.watcher.data(t)
+
+
+def _data_in_trace(self, t: Tensor) -> Any:
+    if type(t._value) is not Tracer and id(t) in self.arguments:
+        self.both.add(id(t))
+    return t._value if type(t._value) is Tracer else self.leaf(t)
+
+
+def _grad_of_watched(t: Tensor) -> Any:
+    if here.watcher is not None:
+        here.watcher.grad(t)
+    return Protocol.grad.fget(t)
+
+
+def _set_data(t: Tensor, value: Any) -> None:
+    if here.watcher is not None:
+        here.watcher.setting()
+    Protocol.data.fset(t, value)
+
+
+Trace.data = _data_in_trace
+Trace.grad = lambda self, t: self.refuse("a gradient that is read inside of the function: it")
+Trace.setting = lambda self: self.refuse("data that is set inside of the function: it")
+
+
+@contextmanager
+def watching(watcher: Any) -> Iterator[None]:
+    """Let the watcher see all that this thread computes with Tensors."""
+    with Doors.lock:
+        if not Doors.inside:
+            Doors.record, Doors.backpropagate = engine.record, engine.backpropagate
+            engine.record, engine.backpropagate = _record, _backpropagate
+            Tensor.data = property(_data_of_watched, _set_data, doc=Protocol.data.__doc__)
+            Tensor.grad = property(
+                _grad_of_watched, Protocol.grad.fset, doc=Protocol.grad.__doc__
+            )
+        Doors.inside += 1
+    outer, here.watcher = here.watcher, watcher
+    try:
+        yield
+    finally:
+        here.watcher = outer
+        with Doors.lock:
+            Doors.inside -= 1
+            if not Doors.inside:
+                engine.record, engine.backpropagate = Doors.record, Doors.backpropagate
+                del Tensor.data, Tensor.grad
