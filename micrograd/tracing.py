@@ -165,6 +165,7 @@ class Trace:
         self.arguments: set[int] = set()  # ids of the arguments themselves
         self.both: set[int] = set()  # ids of those that the function also has from elsewhere
         self.back = False
+        self.told: dict[int, str] = {}
         self.names = names  # of modules, by id
         self.thread, self.open, self.refused = threading.get_ident(), True, None
         self.place, self.context = None, ("", "")
@@ -269,9 +270,19 @@ class Trace:
         while owner is not None:
             module, owner, *_ = owner
             if (module := module()) is not None:
-                name = self.names.get(id(module))
-                return (f"{name}: {module!r:.60}" if name else f"{module!r:.60}"), line
+                return self.told_of(module), line
         return line, line
+
+    def told_of(self, module: Any) -> str:
+        """The name of a module in the model, and what it is."""
+        if id(module) not in self.told:
+            name = self.names.get(id(module))
+            try:
+                what = f"{module!r:.60}"
+            except Exception:  # of a class of the user's own
+                what = type(module).__name__
+            self.told[id(module)] = f"{name}: {what}" if name else what
+        return self.told[id(module)]
 
     def look_at_random(self) -> None:
         """Refuse draws that the function made itself; those in effects have been noted."""

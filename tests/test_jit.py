@@ -4,6 +4,7 @@ import copy
 import gc
 import math
 import pickle
+import re
 import threading
 import warnings
 
@@ -305,7 +306,7 @@ def test_parameters_are_read_anew_and_requires_grad_is_checked():
         lambda: layer.weights.data.fill(2),
         lambda: layer.load_state_dict(nn.Layer(3, 2, rng=np.random.default_rng(9)).state_dict()),
         lambda: setattr(layer, "weights", Tensor(np.ones((3, 2)))),
-        lambda: setattr(layer.weights, "data", np.ones((3, 5))) or setattr(layer, "bias", 1.0),
+        lambda: setattr(layer.weights, "data", np.ones((3, 5))) or setattr(layer.bias, "data", np.ones(5)),
         lambda: layer.astype(np.float32),
     ):
         change()
@@ -529,12 +530,12 @@ def test_the_source_runs_as_it_stands():
     first, everything = space["forward_memory"]()
     parameters = [p.data for p in model.parameters()]
     (loss, *_), kept, _ = space["forward"](first, x, y, *parameters)
+    model.zero_grad()
     expected = nn.cross_entropy(model(x), y)
     expected.backward()
     assert loss == expected.item()
     gradients = space["backward"](space["backward_memory"](everything), kept)
-    for g, p in zip(sorted(gradients, key=np.shape), sorted((p.grad for p in model.parameters()), key=np.shape)):
-        assert g.tobytes() == p.tobytes()
+    assert {bits(g) for g in gradients} == {bits(p.grad) for p in model.parameters()}
     for name in ("layers_0_weights", "# layers.1: Layer(3, act=None)"):
         assert name in source
 
@@ -559,7 +560,7 @@ PASSES = {  # a function, what its source has and what it hasn't
 @pytest.mark.parametrize("name", PASSES)
 def test_a_pass(name):
     function, has, has_not = PASSES[name]
-    source = source_of(function, Tensor(DATA[0]))
+    source = re.sub("#.*", "", source_of(function, Tensor(DATA[0])))
     for word in has:
         assert word in source, source
     for word in has_not:
