@@ -311,7 +311,7 @@ def test_parameters_are_read_anew_and_requires_grad_is_checked():
     ):
         change()
         assert bits(jitted(x).data) == bits(layer(x).sum().data)
-    layer.weights.requires_grad = False
+    layer.weights.requires_grad = layer.bias.requires_grad = False
     assert not jitted(x).requires_grad
 
 
@@ -544,10 +544,10 @@ PASSES = {  # a function, what its source has and what it hasn't
     "dead calls are dropped": (lambda x: (x.exp(), x.sum())[1], (), ("np.exp",)),
     "equal calls are made once": (lambda x: (x.exp() * x.exp()).sum(), ("np.exp",), ("exp_2",)),
     "constants are computed once": (
-        lambda x: (x * np.add(Tensor(np.ones(3), False).data * 0 + 2, 1)).sum(), (), ()
+        lambda x: (x + x.mean() * 0).sum() * 2, ("\ndef forward_memory",), ("ones_like",)
     ),
     "products with ones are left out": (
-        lambda x: (x * 1).sum() / 1, (), ("n1_64", "np.multiply(x")
+        lambda x: (x * 1).sum() / 1, ("np.add.reduce(x,",), ("np.multiply(",)
     ),
     "means are sums": (lambda x: x.mean(0).sum(), ("np.add.reduce(x, axis=0",), (".mean(",)),
     "numbers are 0-d arrays": (lambda x: (x.exp() * 3).exp().sum(), ("n3_64 = np.array(3, ",), ()),
