@@ -145,8 +145,6 @@ class Jit(Generic[P, R]):
         return f"jit({self._function!r})"
 
 
-
-
 # Arguments
 
 
@@ -340,14 +338,17 @@ class Guards:
             if now is not x and not equal(now, x):
                 return False
         for holder, inside in self.dicts:
-            if len(holder) != len(inside) or not all(map(is_, holder.values(), inside)):
-                if len(holder) != len(inside) or not all(map(equal, holder.values(), inside)):
-                    return False
+            if not same(holder.values(), inside):
+                return False
         for holder, inside in self.lists:
-            if len(holder) != len(inside) or not all(map(is_, holder, inside)):
-                if len(holder) != len(inside) or not all(map(equal, holder, inside)):
-                    return False
+            if not same(holder, inside):
+                return False
         return all([m.training is mode for m, mode in self.training])
+
+
+def same(now: Any, before: tuple) -> bool:
+    """Whether the elements are the objects that they were, or equal plain values."""
+    return len(now) == len(before) and (all(map(is_, now, before)) or all(map(equal, now, before)))
 
 
 def equal(a: Any, b: Any) -> bool:
@@ -597,7 +598,7 @@ class Program:
         for key, back in backs.items():
             self.write_back(key, back)
         self.backs = backs
-        if usual is None or len(self.outputs) == 1 and not self.outputs[0].ndim:
+        if usual is None or (len(self.outputs) == 1 and not self.outputs[0].ndim):
             self.let_go()
 
     def input_numbers(self, inputs: list[int]) -> set[int]:
@@ -637,14 +638,18 @@ class Program:
         arguments = [writer.names[n] for n in wishes]
         root, calls = listing.root, listing.calls
         last = {root[n]: i for i, c in enumerate(calls) for n in [*c.uses(), *c.gives()]}
-        last.update({root[n]: len(calls) for n in [*self.needed_numbers, *self.results, *self.drawn]})
+        last.update(
+            {root[n]: len(calls) for n in [*self.needed_numbers, *self.results, *self.drawn]}
+        )
         lines, memory, names, places = writer.write(calls, last, 0, set())
         kept = [n for n in sorted(self.needed_numbers) if n not in writer.fixed]
         self.kept_numbers = kept
-        out = tuple_text([
-            f"{writer.name(n)}.copy()" if n in listing.constants else writer.name(n)
-            for n in self.results
-        ])
+        out = tuple_text(
+            [
+                f"{writer.name(n)}.copy()" if n in listing.constants else writer.name(n)
+                for n in self.results
+            ]
+        )
         handed = tuple_text([writer.name(n) for n in kept])
         drawn = tuple_text([writer.name(n) for n in self.drawn])
         body = "\n".join(lines)
@@ -667,7 +672,10 @@ class Program:
         exec(compile(text, file, "exec"), self.namespace)
         start = first.count("\n") + 2 + 1 + len(unpack)
         self.places = {start + i + 1: context for i, context in places.items()}
-        self.forward, self.forward_memory = self.namespace["forward"], self.namespace["forward_memory"]
+        self.forward, self.forward_memory = (
+            self.namespace["forward"],
+            self.namespace["forward_memory"],
+        )
 
     def write_back(self, key: Any, back: Back) -> None:
         """Write a way back, whose listing is there."""
@@ -702,7 +710,9 @@ class Program:
             unpack.append(f"{kept} = kept")
         before = [f"{tuple_text(self.memory_names)} = memory"] if self.memory_names else []
         text = function_source("backward_memory", ["memory"], [*before, *memory], tuple_text(used))
-        text += "\n\n" + function_source("backward", ["memory", "kept", *starts], [*unpack, *lines], result)
+        text += "\n\n" + function_source(
+            "backward", ["memory", "kept", *starts], [*unpack, *lines], result
+        )
         back.source = text
         self.namespace.update(writer.namespace)
         exec("\n".join(writer.header[self.n_header :]), self.namespace)
@@ -885,12 +895,17 @@ class Run:
         gs = g.gradients if isinstance(g, Parts) else {0: g}
         if any(isinstance(x, Tensor) for x in gs.values()):
             return self.on_tensors(gs)
-        if "one" in program.backs and type(gs[0]) is not np.ndarray and gs[0] == 1 and (
-            gs[0].dtype == program.out_kinds[0][1]
+        if (
+            "one" in program.backs
+            and type(gs[0]) is not np.ndarray
+            and gs[0] == 1
+            and (gs[0].dtype == program.out_kinds[0][1])
         ):
             key, gs = "one", {}
         else:
-            gs = {i: x[()] if isinstance(x, np.ndarray) and not x.ndim else x for i, x in gs.items()}
+            gs = {
+                i: x[()] if isinstance(x, np.ndarray) and not x.ndim else x for i, x in gs.items()
+            }
             key = tuple([(i, gs[i].strides) for i in sorted(gs)])
         back = program.backs.get(key) or program.way_back_for(key)
         with self.lock:

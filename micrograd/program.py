@@ -14,12 +14,12 @@ import keyword
 import math
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from micrograd.tracing import Call, Operation, Ref, Trace, refs_in, replaced
+from micrograd.tracing import Call, Operation, Ref, Trace, replaced
 
 __all__ = [
     "Listing", "Writer", "constants_once", "equal_once", "means_as_sums", "without_dead",
@@ -155,7 +155,7 @@ def constants_once(listing: Listing) -> None:
 def is_one(x: Any) -> bool:
     """Whether x is a number or an array of ones."""
     if isinstance(x, (np.ndarray, np.generic)):
-        return x.dtype.kind in "fiub" and 0 < x.size and bool((x == 1).all())
+        return x.dtype.kind in "fiub" and x.size > 0 and bool((x == 1).all())
     return type(x) in (int, float) and x == 1
 
 
@@ -508,17 +508,24 @@ class Writer:
             )
             if c.target is not None:
                 line = self.expression(c)
-            elif is_view and all(n in self.fixed for n in c.uses()) and (
-                c.operation.kind in ("method", "attribute", "getitem", "function")
+            elif (
+                is_view
+                and all(n in self.fixed for n in c.uses())
+                and (c.operation.kind in ("method", "attribute", "getitem", "function"))
             ):
                 line = f"{self.name(c.results, wish)} = {self.expression(c)}"  # once
                 self.fixed.add(c.results)
                 new_names.append(self.names[c.results])
                 where = memory
             elif (
-                isinstance(y, np.ndarray) and y.ndim and y.size and root[c.results] == c.results
-                and c.results not in self.leaving and not c.errstate.get("out")
-                and (layout := layout_of(y)) and (into := self.into(c))
+                isinstance(y, np.ndarray)
+                and y.ndim
+                and y.size
+                and root[c.results] == c.results
+                and c.results not in self.leaving
+                and not c.errstate.get("out")
+                and (layout := layout_of(y))
+                and (into := self.into(c))
             ):
                 function, words, ufunc = into
                 if ufunc is not None and ufunc.signature is None:
@@ -544,7 +551,9 @@ class Writer:
             if where is lines:
                 if c.place != place:
                     place = c.place
-                    lines.append(f"# {place[0]}" + (f"  ({place[1]})" if place[0] != place[1] else ""))
+                    lines.append(
+                        f"# {place[0]}" + (f"  ({place[1]})" if place[0] != place[1] else "")
+                    )
                 if c.errstate:
                     told = ", ".join(f"{k}={v!r}" for k, v in c.errstate.items())
                     lines.append(f"with np.errstate({told}):")
@@ -565,10 +574,16 @@ class Writer:
         The operand is then made in new memory too, for it is that which leaves.
         """
         values, root = self.listing.values, self.listing.root
-        made = {c.results: c for c in calls if isinstance(c.results, int) and elementwise(c, values)}
+        made = {
+            c.results: c for c in calls if isinstance(c.results, int) and elementwise(c, values)
+        }
         for i in range(len(calls) - 1, -1, -1):
             c = calls[i]
-            if c.results not in made or c.results not in self.leaving or root[c.results] != c.results:
+            if (
+                c.results not in made
+                or c.results not in self.leaving
+                or root[c.results] != c.results
+            ):
                 continue
             for n in c.uses():
                 users = sum(c2.uses().count(n) for c2 in calls)
@@ -651,4 +666,3 @@ def function_source(name: str, arguments: list[str], lines: list[str], result: s
 
 def tuple_text(names: list[str]) -> str:
     return f"({', '.join(names)}{',' if len(names) == 1 else ''})"
-

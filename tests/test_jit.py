@@ -306,7 +306,10 @@ def test_parameters_are_read_anew_and_requires_grad_is_checked():
         lambda: layer.weights.data.fill(2),
         lambda: layer.load_state_dict(nn.Layer(3, 2, rng=np.random.default_rng(9)).state_dict()),
         lambda: setattr(layer, "weights", Tensor(np.ones((3, 2)))),
-        lambda: setattr(layer.weights, "data", np.ones((3, 5))) or setattr(layer.bias, "data", np.ones(5)),
+        lambda: (
+            setattr(layer.weights, "data", np.ones((3, 5)))
+            or setattr(layer.bias, "data", np.ones(5))
+        ),
         lambda: layer.astype(np.float32),
     ):
         change()
