@@ -66,13 +66,14 @@ from micrograd.order import (
 __version__ = "1.0.0"
 __all__ = [
     "Tensor", "apply", "arctan2", "average", "concatenate", "convolve", "copysign", "corrcoef",
-    "correlate", "cov", "diff", "digamma", "dot", "ediff1d", "effect", "einsum", "erf", "erfc", "fmax",
-    "fmin", "fmod", "gammaln", "grad", "gradient", "hessian", "hvp", "hypot", "interp", "jacobian",
-    "jit", "jvp", "linalg", "linear", "linspace", "logaddexp", "logaddexp2", "logit", "maximum", "median",
-    "meshgrid", "minimum", "mod", "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmin",
-    "nanprod", "nanstd", "nansum", "nanvar", "ndtr", "nn", "no_grad", "norm", "operation", "optim",
-    "outer", "partition", "percentile", "polygamma", "quantile", "sort", "stack", "state", "take_along_axis",
-    "trapezoid", "value_and_grad", "vjp", "where",
+    "correlate", "cov", "diff", "digamma", "dot", "ediff1d", "effect", "einsum", "erf", "erfc",
+    "fmax", "fmin", "fmod", "gammaln", "grad", "gradient", "hessian", "hvp", "hypot", "interp",
+    "jacobian", "jit", "jvp", "linalg", "linear", "linspace", "logaddexp", "logaddexp2",
+    "logit", "maximum", "median", "meshgrid", "minimum", "mod", "nancumprod", "nancumsum",
+    "nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum", "nanvar", "ndtr", "nn",
+    "no_grad", "norm", "operation", "optim", "outer", "partition", "percentile", "polygamma",
+    "quantile", "sort", "stack", "state", "take_along_axis", "trapezoid", "value_and_grad",
+    "vjp", "where",
 ]  # fmt: skip
 
 

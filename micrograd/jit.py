@@ -110,8 +110,8 @@ class Jit(Generic[P, R]):
             self._in_a_row += 1
             if self._in_a_row == 9:
                 warnings.warn(
-                    f"jit: {self._function.__qualname__} was written out anew at each of its last 9 "
-                    "calls: their shapes, numbers, or the variables that it uses keep changing",
+                    f"jit: {self._function.__qualname__} was written out anew at each of its last "
+                    "9 calls: their shapes, numbers, or the variables that it uses keep changing",
                     stacklevel=3,
                 )
             program = Program(self._function, given)
@@ -188,8 +188,8 @@ class Given:
         if isinstance(x, Module) or callable(x) or isinstance(x, np.dtype):
             return Same(x)
         raise TypeError(
-            "jit: arguments are arrays, Tensors, numbers, strings, None, Modules, and tuples, lists "
-            f"and dicts of them, got {describe(x)}"
+            "jit: arguments are arrays, Tensors, numbers, strings, None, Modules, and tuples, "
+            f"lists and dicts of them, got {describe(x)}"
         )
 
     def replaced(self, array: Callable, tensor: Callable) -> tuple[tuple, dict]:
@@ -501,8 +501,8 @@ class Program:
             if x is None or isinstance(x, (bool, int, float, str, np.ndarray, np.generic)):
                 return x
             raise JitError(
-                "jit: the function is to return Tensors, arrays and plain values, and tuples, lists "
-                f"and dicts of them, got {describe(x)}"
+                "jit: the function is to return Tensors, arrays and plain values, and tuples, "
+                f"lists and dicts of them, got {describe(x)}"
             )
 
         return part(result)
@@ -627,7 +627,8 @@ class Program:
         wishes.update({n: attributes.get(id(a), "state") for a, n in trace.states})
         large = [
             n for n, a in trace.constants.items()
-            if isinstance(a, np.ndarray) and (a.size > 64 or n in listing.moving or a.dtype == object)
+            if isinstance(a, np.ndarray)
+            and (a.size > 64 or n in listing.moving or a.dtype.kind not in "fiub")
         ]  # fmt: skip
         wishes.update({n: attributes.get(id(trace.constants[n]), "constant") for n in large})
         self.captured = [trace.constants[n] for n in large]
@@ -685,7 +686,7 @@ class Program:
         root = listing.root
         met: set[int] = set()
         first = []
-        for (use, _), n in zip(back.parts, parts):
+        for use, _ in back.parts:
             first.append(self.use_leaf[use] not in met)
             met.add(self.use_leaf[use])
         writer = self.writer.for_back(listing, [n for n, f in zip(parts, first) if f])

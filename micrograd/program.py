@@ -636,8 +636,8 @@ def elementwise(call: Call, values: list[Any]) -> bool:
 def wish_of(call: Call) -> str:
     """A name for the result of a call."""
     words = {
-        "+": "sum", "-": "difference", "*": "product", "/": "quotient", "@": "matmul", "**": "power",
-        "getitem": "part",
+        "+": "sum", "-": "difference", "*": "product", "/": "quotient", "@": "matmul",
+        "**": "power", "getitem": "part",
     }  # fmt: skip
     name = words.get(call.operation.name, call.operation.name.rpartition(".")[2])
     if name in ("reduce", "accumulate"):

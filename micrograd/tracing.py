@@ -423,17 +423,13 @@ class Tracer:
 
     def __getitem__(self, key):
         for k in key if isinstance(key, tuple) else (key,):
-            if isinstance(k, Tracer) and getattr(k.value, "dtype", None) == bool:
+            if isinstance(k, Tracer) and k.dtype.kind == "b":
                 self.home.refuse("a mask as an index: the shape of its result")
         return self.home.call(GETITEM, (self, key), {})
 
     def __setitem__(self, key, value):
         for k in key if isinstance(key, tuple) else (key,):
-            if (
-                isinstance(k, Tracer)
-                and getattr(k.value, "dtype", None) == bool
-                and (np.ndim(plain(value)))
-            ):
+            if isinstance(k, Tracer) and k.dtype.kind == "b" and (np.ndim(plain(value))):
                 self.home.refuse("an array assigned where a mask holds")
         self.home.call(SETITEM, (self, key, value), {}, writable(self.home, self))
 
@@ -475,8 +471,8 @@ SETITEM = Operation("setitem", "setitem", operator.setitem)
 SUM_TO = engine.sum_to.__code__
 METHODS = {
     name: Operation("method", name, operator.methodcaller)
-    for name in names("""all any argmax argmin argpartition argsort astype choose clip conj conjugate copy
-    cumprod cumsum diagonal dot flatten max mean min prod ravel repeat reshape round searchsorted
+    for name in names("""all any argmax argmin argpartition argsort astype choose clip conj conjugate
+    copy cumprod cumsum diagonal dot flatten max mean min prod ravel repeat reshape round searchsorted
     squeeze std sum swapaxes take trace transpose var view fill sort partition put""")
 }
 for _name, _operation in METHODS.items():
