@@ -48,7 +48,7 @@ from micrograd.tracing import Doors, JitError, Trace, Tracer, watching
 P, R = ParamSpec("P"), TypeVar("R")
 is_ = operator.is_
 
-__all__ = ["Jit", "JitError", "jit"]
+__all__ = ["jit"]
 
 
 def jit(function: Callable[P, R]) -> Jit[P, R]:
@@ -987,7 +987,8 @@ class Script:
     """Lets a function run eagerly once more, on tensors of its own, with the same draws."""
 
     def __init__(self, run: Run):
-        self.run, self.stand_ins = run, {}
+        self.run = run
+        self.stand_ins: dict[int, Tensor] = {}
         self.known = {id(t) for t in run.leaves}
         self.drawn = iter(run.program.effects_of(run.drawn))
 

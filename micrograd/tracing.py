@@ -33,6 +33,9 @@ OURS = tuple(os.path.dirname(m.__file__) + os.sep for m in (engine, np))
 class JitError(TypeError):
     """A function cannot be written out: something of it would be the same at every call."""
 
+    def __init__(self, message: str = ""):
+        super().__init__(message)
+
 
 class Ref:
     """Stands in a call for the value of this number."""
@@ -471,9 +474,14 @@ SETITEM = Operation("setitem", "setitem", operator.setitem)
 SUM_TO = engine.sum_to.__code__
 METHODS = {
     name: Operation("method", name, operator.methodcaller)
-    for name in names("""all any argmax argmin argpartition argsort astype choose clip conj conjugate
-    copy cumprod cumsum diagonal dot flatten max mean min prod ravel repeat reshape round searchsorted
-    squeeze std sum swapaxes take trace transpose var view fill sort partition put""")
+    for name in names(
+        """
+        all any argmax argmin argpartition argsort astype choose clip conj conjugate copy
+        cumprod cumsum diagonal dot flatten max mean min prod ravel repeat reshape round
+        searchsorted squeeze std sum swapaxes take trace transpose var view fill sort
+        partition put
+        """
+    )
 }
 for _name, _operation in METHODS.items():
     _operation.function = lambda x, *args, _name=_name, **options: getattr(x, _name)(
