@@ -21,11 +21,6 @@ import numpy as np
 
 from micrograd.tracing import Call, Operation, Ref, Trace, replaced
 
-__all__ = [
-    "Listing", "Writer", "constants_once", "equal_once", "means_as_sums", "without_dead",
-    "without_ones",
-]  # fmt: skip
-
 UFUNCS = {
     "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.true_divide, "//": np.floor_divide,
     "%": np.remainder, "@": np.matmul, "<": np.less, "<=": np.less_equal, "==": np.equal,

@@ -25,8 +25,6 @@ from micrograd.engine import Tensor
 from micrograd.protocol import Protocol
 from micrograd.recording import recorded_for
 
-__all__ = ["Call", "JitError", "Operation", "Ref", "Trace", "Tracer", "refs_in", "watching"]
-
 OURS = tuple(os.path.dirname(m.__file__) + os.sep for m in (engine, np))
 
 
