@@ -35,7 +35,7 @@ JITTED = [row for row in ROWS if not row.name.startswith(OF_NUMBERS)]
 
 @pytest.mark.parametrize("row", JITTED, ids=lambda row: row.name)
 def test_a_row_of_the_table_is_the_same_to_the_bit(row):
-    for shapes in {row.cases[0], row.cases[-1]}:
+    for shapes in row.cases[-1:]:
         jitted = jit(row.ours)
         gradient, expected = None, None
         for function in (row.ours, jitted, jitted):
