@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from micrograd import linalg, memory  # noqa: F401
 from micrograd.calculus import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
-from micrograd.einsum import einsum
 from micrograd.effects import effect, state
+from micrograd.einsum import einsum
 from micrograd.engine import Tensor, apply, no_grad, operation
 from micrograd.jit import jit
 from micrograd.linalg import norm
@@ -74,13 +74,14 @@ if TYPE_CHECKING:
 __version__ = "1.0.0"
 __all__ = [
     "Tensor", "apply", "arctan2", "average", "concatenate", "convolve", "copysign", "corrcoef",
-    "correlate", "cov", "diff", "digamma", "dot", "ediff1d", "einsum", "erf", "erfc", "fmax",
-    "fmin", "fmod", "gammaln", "grad", "gradient", "hessian", "hvp", "hypot", "interp", "jacobian",
-    "jvp", "linalg", "linear", "linspace", "logaddexp", "logaddexp2", "logit", "maximum", "median",
-    "meshgrid", "minimum", "mod", "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmin",
-    "nanprod", "nanstd", "nansum", "nanvar", "ndtr", "nn", "no_grad", "norm", "operation", "optim",
-    "outer", "partition", "percentile", "polygamma", "quantile", "sort", "stack", "take_along_axis",
-    "trapezoid", "value_and_grad", "vjp", "where",
+    "correlate", "cov", "diff", "digamma", "dot", "ediff1d", "effect", "einsum", "erf", "erfc",
+    "fmax", "fmin", "fmod", "gammaln", "grad", "gradient", "hessian", "hvp", "hypot", "interp",
+    "jacobian", "jit", "jvp", "linalg", "linear", "linspace", "logaddexp", "logaddexp2",
+    "logit", "maximum", "median", "meshgrid", "minimum", "mod", "nancumprod", "nancumsum",
+    "nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum", "nanvar", "ndtr", "nn",
+    "no_grad", "norm", "operation", "optim", "outer", "partition", "percentile", "polygamma",
+    "quantile", "sort", "stack", "state", "take_along_axis", "trapezoid", "value_and_grad",
+    "vjp", "where",
 ]  # fmt: skip
 
 

@@ -48,7 +48,7 @@ from micrograd.tracing import Doors, JitError, Trace, Tracer, watching
 P, R = ParamSpec("P"), TypeVar("R")
 is_ = operator.is_
 
-__all__ = ["Jit", "JitError", "jit"]
+__all__ = ["jit"]
 
 
 def jit(function: Callable[P, R]) -> Jit[P, R]:
@@ -110,8 +110,8 @@ class Jit(Generic[P, R]):
             self._in_a_row += 1
             if self._in_a_row == 9:
                 warnings.warn(
-                    f"jit: {self._function.__qualname__} was written out anew at each of its last 9 "
-                    "calls: their shapes, numbers, or the variables that it uses keep changing",
+                    f"jit: {self._function.__qualname__} was written out anew at each of its last "
+                    "9 calls: their shapes, numbers, or the variables that it uses keep changing",
                     stacklevel=3,
                 )
             program = Program(self._function, given)
@@ -143,8 +143,6 @@ class Jit(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"jit({self._function!r})"
-
-
 
 
 # Arguments
@@ -190,8 +188,8 @@ class Given:
         if isinstance(x, Module) or callable(x) or isinstance(x, np.dtype):
             return Same(x)
         raise TypeError(
-            "jit: arguments are arrays, Tensors, numbers, strings, None, Modules, and tuples, lists "
-            f"and dicts of them, got {describe(x)}"
+            "jit: arguments are arrays, Tensors, numbers, strings, None, Modules, and tuples, "
+            f"lists and dicts of them, got {describe(x)}"
         )
 
     def replaced(self, array: Callable, tensor: Callable) -> tuple[tuple, dict]:
@@ -340,14 +338,17 @@ class Guards:
             if now is not x and not equal(now, x):
                 return False
         for holder, inside in self.dicts:
-            if len(holder) != len(inside) or not all(map(is_, holder.values(), inside)):
-                if len(holder) != len(inside) or not all(map(equal, holder.values(), inside)):
-                    return False
+            if not same(holder.values(), inside):
+                return False
         for holder, inside in self.lists:
-            if len(holder) != len(inside) or not all(map(is_, holder, inside)):
-                if len(holder) != len(inside) or not all(map(equal, holder, inside)):
-                    return False
+            if not same(holder, inside):
+                return False
         return all([m.training is mode for m, mode in self.training])
+
+
+def same(now: Any, before: tuple) -> bool:
+    """Whether the elements are the objects that they were, or equal plain values."""
+    return len(now) == len(before) and (all(map(is_, now, before)) or all(map(equal, now, before)))
 
 
 def equal(a: Any, b: Any) -> bool:
@@ -500,8 +501,8 @@ class Program:
             if x is None or isinstance(x, (bool, int, float, str, np.ndarray, np.generic)):
                 return x
             raise JitError(
-                "jit: the function is to return Tensors, arrays and plain values, and tuples, lists "
-                f"and dicts of them, got {describe(x)}"
+                "jit: the function is to return Tensors, arrays and plain values, and tuples, "
+                f"lists and dicts of them, got {describe(x)}"
             )
 
         return part(result)
@@ -597,7 +598,7 @@ class Program:
         for key, back in backs.items():
             self.write_back(key, back)
         self.backs = backs
-        if usual is None or len(self.outputs) == 1 and not self.outputs[0].ndim:
+        if usual is None or (len(self.outputs) == 1 and not self.outputs[0].ndim):
             self.let_go()
 
     def input_numbers(self, inputs: list[int]) -> set[int]:
@@ -626,7 +627,8 @@ class Program:
         wishes.update({n: attributes.get(id(a), "state") for a, n in trace.states})
         large = [
             n for n, a in trace.constants.items()
-            if isinstance(a, np.ndarray) and (a.size > 64 or n in listing.moving or a.dtype == object)
+            if isinstance(a, np.ndarray)
+            and (a.size > 64 or n in listing.moving or a.dtype.kind not in "fiub")
         ]  # fmt: skip
         wishes.update({n: attributes.get(id(trace.constants[n]), "constant") for n in large})
         self.captured = [trace.constants[n] for n in large]
@@ -637,14 +639,18 @@ class Program:
         arguments = [writer.names[n] for n in wishes]
         root, calls = listing.root, listing.calls
         last = {root[n]: i for i, c in enumerate(calls) for n in [*c.uses(), *c.gives()]}
-        last.update({root[n]: len(calls) for n in [*self.needed_numbers, *self.results, *self.drawn]})
+        last.update(
+            {root[n]: len(calls) for n in [*self.needed_numbers, *self.results, *self.drawn]}
+        )
         lines, memory, names, places = writer.write(calls, last, 0, set())
         kept = [n for n in sorted(self.needed_numbers) if n not in writer.fixed]
         self.kept_numbers = kept
-        out = tuple_text([
-            f"{writer.name(n)}.copy()" if n in listing.constants else writer.name(n)
-            for n in self.results
-        ])
+        out = tuple_text(
+            [
+                f"{writer.name(n)}.copy()" if n in listing.constants else writer.name(n)
+                for n in self.results
+            ]
+        )
         handed = tuple_text([writer.name(n) for n in kept])
         drawn = tuple_text([writer.name(n) for n in self.drawn])
         body = "\n".join(lines)
@@ -667,7 +673,10 @@ class Program:
         exec(compile(text, file, "exec"), self.namespace)
         start = first.count("\n") + 2 + 1 + len(unpack)
         self.places = {start + i + 1: context for i, context in places.items()}
-        self.forward, self.forward_memory = self.namespace["forward"], self.namespace["forward_memory"]
+        self.forward, self.forward_memory = (
+            self.namespace["forward"],
+            self.namespace["forward_memory"],
+        )
 
     def write_back(self, key: Any, back: Back) -> None:
         """Write a way back, whose listing is there."""
@@ -677,7 +686,7 @@ class Program:
         root = listing.root
         met: set[int] = set()
         first = []
-        for (use, _), n in zip(back.parts, parts):
+        for use, _ in back.parts:
             first.append(self.use_leaf[use] not in met)
             met.add(self.use_leaf[use])
         writer = self.writer.for_back(listing, [n for n, f in zip(parts, first) if f])
@@ -702,7 +711,9 @@ class Program:
             unpack.append(f"{kept} = kept")
         before = [f"{tuple_text(self.memory_names)} = memory"] if self.memory_names else []
         text = function_source("backward_memory", ["memory"], [*before, *memory], tuple_text(used))
-        text += "\n\n" + function_source("backward", ["memory", "kept", *starts], [*unpack, *lines], result)
+        text += "\n\n" + function_source(
+            "backward", ["memory", "kept", *starts], [*unpack, *lines], result
+        )
         back.source = text
         self.namespace.update(writer.namespace)
         exec("\n".join(writer.header[self.n_header :]), self.namespace)
@@ -885,12 +896,17 @@ class Run:
         gs = g.gradients if isinstance(g, Parts) else {0: g}
         if any(isinstance(x, Tensor) for x in gs.values()):
             return self.on_tensors(gs)
-        if "one" in program.backs and type(gs[0]) is not np.ndarray and gs[0] == 1 and (
-            gs[0].dtype == program.out_kinds[0][1]
+        if (
+            "one" in program.backs
+            and type(gs[0]) is not np.ndarray
+            and gs[0] == 1
+            and (gs[0].dtype == program.out_kinds[0][1])
         ):
             key, gs = "one", {}
         else:
-            gs = {i: x[()] if isinstance(x, np.ndarray) and not x.ndim else x for i, x in gs.items()}
+            gs = {
+                i: x[()] if isinstance(x, np.ndarray) and not x.ndim else x for i, x in gs.items()
+            }
             key = tuple([(i, gs[i].strides) for i in sorted(gs)])
         back = program.backs.get(key) or program.way_back_for(key)
         with self.lock:
@@ -971,7 +987,8 @@ class Script:
     """Lets a function run eagerly once more, on tensors of its own, with the same draws."""
 
     def __init__(self, run: Run):
-        self.run, self.stand_ins = run, {}
+        self.run = run
+        self.stand_ins: dict[int, Tensor] = {}
         self.known = {id(t) for t in run.leaves}
         self.drawn = iter(run.program.effects_of(run.drawn))
 

@@ -14,17 +14,12 @@ import keyword
 import math
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from micrograd.tracing import Call, Operation, Ref, Trace, refs_in, replaced
-
-__all__ = [
-    "Listing", "Writer", "constants_once", "equal_once", "means_as_sums", "without_dead",
-    "without_ones",
-]  # fmt: skip
+from micrograd.tracing import Call, Operation, Ref, Trace, replaced
 
 UFUNCS = {
     "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.true_divide, "//": np.floor_divide,
@@ -155,7 +150,7 @@ def constants_once(listing: Listing) -> None:
 def is_one(x: Any) -> bool:
     """Whether x is a number or an array of ones."""
     if isinstance(x, (np.ndarray, np.generic)):
-        return x.dtype.kind in "fiub" and 0 < x.size and bool((x == 1).all())
+        return x.dtype.kind in "fiub" and x.size > 0 and bool((x == 1).all())
     return type(x) in (int, float) and x == 1
 
 
@@ -286,6 +281,7 @@ class Writer:
         self.memory = Memory()
         self.fixed: set[int] = set()  # what is the same memory at every call
         self.buffer_of: dict[int, int] = {}  # root: block
+        self.over: dict[int, int] = {}  # what leaves: the operand in whose memory it is made
         self.objects: dict[int, str] = {}
         self.kept_alive: list[Any] = []
 
@@ -494,7 +490,8 @@ class Writer:
         """
         listing, lines, memory, new_names = self.listing, [], [], []
         values, root = listing.values, listing.root
-        contexts, place, errors = [], None, {}
+        place, errors = None, {}
+        self.leave_in_place(calls, last, start)
         for i, c in enumerate(calls, start):
             dying = {root[n] for n in [*c.uses(), *c.gives()] if last.get(root[n], -1) <= i}
             dying -= pinned | {n for n in dying if n not in self.buffer_of}
@@ -506,17 +503,24 @@ class Writer:
             )
             if c.target is not None:
                 line = self.expression(c)
-            elif is_view and all(n in self.fixed for n in c.uses()) and (
-                c.operation.kind in ("method", "attribute", "getitem", "function")
+            elif (
+                is_view
+                and all(n in self.fixed for n in c.uses())
+                and (c.operation.kind in ("method", "attribute", "getitem", "function"))
             ):
                 line = f"{self.name(c.results, wish)} = {self.expression(c)}"  # once
                 self.fixed.add(c.results)
                 new_names.append(self.names[c.results])
                 where = memory
             elif (
-                isinstance(y, np.ndarray) and y.ndim and y.size and root[c.results] == c.results
-                and c.results not in self.leaving and not c.errstate.get("out")
-                and (layout := layout_of(y)) and (into := self.into(c))
+                isinstance(y, np.ndarray)
+                and y.ndim
+                and y.size
+                and root[c.results] == c.results
+                and c.results not in self.leaving
+                and not c.errstate.get("out")
+                and (layout := layout_of(y))
+                and (into := self.into(c))
             ):
                 function, words, ufunc = into
                 if ufunc is not None and ufunc.signature is None:
@@ -533,14 +537,18 @@ class Writer:
                 elif names is None:
                     line = self.expression(c)
                 elif root[names] in self.leaving and (into := self.into(c)) and np.ndim(y):
+                    over = [f"out={self.name(self.over[names])}"] if names in self.over else []
+                    line = f"{self.name(names, wish)} = {into[0]}({', '.join([*into[1], *over])})"
+                elif c.operation.name in REDUCTIONS and np.size(y) and (into := self.into(c)):
                     line = f"{self.name(names, wish)} = {into[0]}({', '.join(into[1])})"
                 else:
-                    expression = self.expression(c)
-                    line = f"{self.name(names, wish)} = {expression}"
+                    line = f"{self.name(names, wish)} = {self.expression(c)}"
             if where is lines:
                 if c.place != place:
                     place = c.place
-                    lines.append(f"# {place[0]}" + (f"  ({place[1]})" if place[0] != place[1] else ""))
+                    lines.append(
+                        f"# {place[0]}" + (f"  ({place[1]})" if place[0] != place[1] else "")
+                    )
                 if c.errstate:
                     told = ", ".join(f"{k}={v!r}" for k, v in c.errstate.items())
                     lines.append(f"with np.errstate({told}):")
@@ -554,6 +562,34 @@ class Writer:
                 if r in self.buffer_of:
                     self.memory.give(self.buffer_of.pop(r))
         return lines, memory, new_names, errors
+
+    def leave_in_place(self, calls: list[Call], last: dict[int, int], start: int) -> None:
+        """Let what leaves be computed in the memory of an operand that dies there.
+
+        The operand is then made in new memory too, for it is that which leaves.
+        """
+        values, root = self.listing.values, self.listing.root
+        made = {
+            c.results: c for c in calls if isinstance(c.results, int) and elementwise(c, values)
+        }
+        for i in range(len(calls) - 1, -1, -1):
+            c = calls[i]
+            if (
+                c.results not in made
+                or c.results not in self.leaving
+                or root[c.results] != c.results
+            ):
+                continue
+            for n in c.uses():
+                users = sum(c2.uses().count(n) for c2 in calls)
+                if (
+                    n in made and root[n] == n and n not in self.leaving and users == 1
+                    and last[n] == start + i and kind_of(values[n]) == kind_of(values[c.results])
+                    and not any(root[m] == n and m != n for c2 in calls for m in c2.gives())
+                ):  # fmt: skip
+                    self.leaving.add(n)
+                    self.over[c.results] = n
+                    break
 
     def reuse(self, call: Call, y: np.ndarray, dying: set[int]) -> None:
         """Free an operand of an elementwise call first, if it dies there and has its layout."""
@@ -580,11 +616,23 @@ class Writer:
         return name
 
 
+def elementwise(call: Call, values: list[Any]) -> bool:
+    """Whether a call gives an array whose elements depend on those in the same places alone."""
+    o = call.operation
+    known = (
+        (o.kind == "binary" and o.name in UFUNCS and o.name != "@")
+        or (o.kind == "unary" and o.name in "-~")
+        or (o.kind == "ufunc" and isinstance(o.function, np.ufunc) and o.function.nout == 1
+            and o.function.signature is None and not call.options)
+    )  # fmt: skip
+    return known and call.target is None and np.ndim(values[call.results]) > 0
+
+
 def wish_of(call: Call) -> str:
     """A name for the result of a call."""
     words = {
-        "+": "sum", "-": "difference", "*": "product", "/": "quotient", "@": "matmul", "**": "power",
-        "getitem": "part",
+        "+": "sum", "-": "difference", "*": "product", "/": "quotient", "@": "matmul",
+        "**": "power", "getitem": "part",
     }  # fmt: skip
     name = words.get(call.operation.name, call.operation.name.rpartition(".")[2])
     if name in ("reduce", "accumulate"):
@@ -613,4 +661,3 @@ def function_source(name: str, arguments: list[str], lines: list[str], result: s
 
 def tuple_text(names: list[str]) -> str:
     return f"({', '.join(names)}{',' if len(names) == 1 else ''})"
-

@@ -25,13 +25,14 @@ from micrograd.engine import Tensor
 from micrograd.protocol import Protocol
 from micrograd.recording import recorded_for
 
-__all__ = ["Call", "JitError", "Operation", "Ref", "Trace", "Tracer", "refs_in", "watching"]
-
 OURS = tuple(os.path.dirname(m.__file__) + os.sep for m in (engine, np))
 
 
 class JitError(TypeError):
     """A function cannot be written out: something of it would be the same at every call."""
+
+    def __init__(self, message: str = ""):
+        super().__init__(message)
 
 
 class Ref:
@@ -59,7 +60,9 @@ class Call:
         "args", "back", "context", "errstate", "operation", "options", "place", "results", "target",
     )  # fmt: skip
 
-    def __init__(self, operation, args, options, results, target, place, context, errstate, back=False):
+    def __init__(
+        self, operation, args, options, results, target, place, context, errstate, back=False
+    ):
         self.back = back  # whether it is of the way back
         self.operation, self.args, self.options = operation, args, options
         self.results = results  # a number, or a tuple of numbers and None
@@ -122,21 +125,26 @@ def told(frame) -> str:
 
 # Functions of NumPy
 
+
+def names(text: str) -> list[str]:
+    return text.split()
+
+
 STATIC = {  # what they tell follows from shapes and dtypes
     getattr(np, name)
-    for name in """shape ndim size result_type can_cast iscomplexobj isrealobj min_scalar_type
-    common_type einsum_path may_share_memory shares_memory""".split()
+    for name in names("""shape ndim size result_type can_cast iscomplexobj isrealobj min_scalar_type
+    common_type einsum_path may_share_memory shares_memory""")
 }
 DATA_SHAPED = {  # the shape of the result depends on the numbers
     getattr(np, name)
-    for name in """nonzero flatnonzero argwhere unique unique_all unique_counts unique_inverse
+    for name in names("""nonzero flatnonzero argwhere unique unique_all unique_counts unique_inverse
     unique_values compress extract trim_zeros union1d intersect1d setdiff1d setxor1d bincount
-    delete histogram histogram_bin_edges block""".split()
-    if name != "block"
+    delete histogram histogram_bin_edges""")
+    if hasattr(np, name)
 } | {np.linalg.lstsq}
 TEXT = {
     getattr(np, name)
-    for name in """array2string array_repr array_str save savez savez_compressed savetxt""".split()
+    for name in names("""array2string array_repr array_str save savez savez_compressed savetxt""")
 }
 IN_PLACE = {np.copyto, np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis}
 
@@ -165,6 +173,8 @@ class Trace:
         self.arguments: set[int] = set()  # ids of the arguments themselves
         self.both: set[int] = set()  # ids of those that the function also has from elsewhere
         self.back = False
+        self.told: dict[int, str] = {}
+        self.outside: list[np.ndarray] = []  # arguments, which are not written to
         self.names = names  # of modules, by id
         self.thread, self.open, self.refused = threading.get_ident(), True, None
         self.place, self.context = None, ("", "")
@@ -269,9 +279,19 @@ class Trace:
         while owner is not None:
             module, owner, *_ = owner
             if (module := module()) is not None:
-                name = self.names.get(id(module))
-                return (f"{name}: {module!r:.60}" if name else f"{module!r:.60}"), line
+                return self.told_of(module), line
         return line, line
+
+    def told_of(self, module: Any) -> str:
+        """The name of a module in the model, and what it is."""
+        if id(module) not in self.told:
+            name = self.names.get(id(module))
+            try:
+                what = f"{module!r:.60}"
+            except Exception:  # of a class of the user's own
+                what = type(module).__name__
+            self.told[id(module)] = f"{name}: {what}" if name else what
+        return self.told[id(module)]
 
     def look_at_random(self) -> None:
         """Refuse draws that the function made itself; those in effects have been noted."""
@@ -288,6 +308,40 @@ class Trace:
         )
         self.refused = self.refused or error
         raise error
+
+    # The doors
+
+    def record(self, record, op: str, forward: Callable, operands: tuple, derivatives: tuple):
+        """An operation of the function's, whose operands from outside get stand-ins."""
+        if not operands:
+            return record(op, forward, operands, derivatives)
+        operands = tuple([self.operand(x) if isinstance(x, Tensor) else x for x in operands])
+        shapes = [np.shape(x._value if isinstance(x, Tensor) else x) for x in operands]
+        context = op, " and ".join(map(str, shapes))
+        place, outer = self.place or self.place_of_forward(), self.context
+        derivatives = tuple([placed(self, d, place) for d in derivatives])
+        self.context = context
+        try:
+            return record(op, forward, operands, derivatives)
+        finally:
+            self.context = outer
+
+    def data(self, t: Tensor) -> Tracer:
+        """What `t.data` is: a Tracer, for a tensor from outside too."""
+        if type(t._value) is Tracer:
+            return t._value
+        if id(t) in self.arguments:
+            self.both.add(id(t))
+        return self.leaf(t)
+
+    def grad(self, t: Tensor) -> None:
+        self.refuse("a gradient that is read inside of the function: it")
+
+    def setting(self) -> None:
+        self.refuse("data that is set inside of the function: it")
+
+    def backpropagating(self) -> None:
+        self.refuse("gradients computed inside of the function: jit its forward part alone, they")
 
     # What happens anew at every call
 
@@ -312,7 +366,7 @@ class Trace:
 
 def drawn_so_far() -> tuple:
     """What changes whenever NumPy's or Python's own generator is drawn from."""
-    _, key, position, has_gauss, gauss = np.random.get_state()
+    _, key, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
     return int(key[0]), int(key[1]), position, has_gauss, gauss, hash(random.getstate())
 
 
@@ -333,7 +387,9 @@ class Tracer:
             return NotImplemented
         options = {k: v for k, v in options.items() if v is not np._NoValue}
         name = name_of(ufunc) + ("" if method == "__call__" else f".{method}")
-        operation = Operation("ufunc", name, ufunc if method == "__call__" else getattr(ufunc, method))
+        operation = Operation(
+            "ufunc", name, ufunc if method == "__call__" else getattr(ufunc, method)
+        )
         if method == "at":
             return self.home.call(operation, inputs, options, writable(self.home, inputs[0]))
         if out is None:
@@ -368,15 +424,13 @@ class Tracer:
 
     def __getitem__(self, key):
         for k in key if isinstance(key, tuple) else (key,):
-            if isinstance(k, Tracer) and getattr(k.value, "dtype", None) == bool:
+            if isinstance(k, Tracer) and k.dtype.kind == "b":
                 self.home.refuse("a mask as an index: the shape of its result")
         return self.home.call(GETITEM, (self, key), {})
 
     def __setitem__(self, key, value):
         for k in key if isinstance(key, tuple) else (key,):
-            if isinstance(k, Tracer) and getattr(k.value, "dtype", None) == bool and (
-                np.ndim(plain(value))
-            ):
+            if isinstance(k, Tracer) and k.dtype.kind == "b" and (np.ndim(plain(value))):
                 self.home.refuse("an array assigned where a mask holds")
         self.home.call(SETITEM, (self, key, value), {}, writable(self.home, self))
 
@@ -418,12 +472,19 @@ SETITEM = Operation("setitem", "setitem", operator.setitem)
 SUM_TO = engine.sum_to.__code__
 METHODS = {
     name: Operation("method", name, operator.methodcaller)
-    for name in """all any argmax argmin argpartition argsort astype choose clip conj conjugate copy
-    cumprod cumsum diagonal dot flatten max mean min prod ravel repeat reshape round searchsorted
-    squeeze std sum swapaxes take trace transpose var view fill sort partition put""".split()
+    for name in names(
+        """
+        all any argmax argmin argpartition argsort astype choose clip conj conjugate copy
+        cumprod cumsum diagonal dot flatten max mean min prod ravel repeat reshape round
+        searchsorted squeeze std sum swapaxes take trace transpose var view fill sort
+        partition put
+        """
+    )
 }
 for _name, _operation in METHODS.items():
-    _operation.function = lambda x, *args, _name=_name, **options: getattr(x, _name)(*args, **options)
+    _operation.function = lambda x, *args, _name=_name, **options: getattr(x, _name)(
+        *args, **options
+    )
 
 
 def _method(name: str) -> Callable:
@@ -513,9 +574,7 @@ for _name, _what in {
     "item": "its item()", "tolist": "its tolist()", "tobytes": "its bytes", "tofile": "its bytes",
     "__contains__": "the branch that a condition decides",
 }.items():  # fmt: skip
-    setattr(
-        Tracer, _name, lambda self, *args, _what=_what, **options: self._refuse(_what)
-    )
+    setattr(Tracer, _name, lambda self, *args, _what=_what, **options: self._refuse(_what))
 KINDS.add(Tracer)
 
 
@@ -557,23 +616,7 @@ def _backpropagate(output: Tensor, *args, **options) -> dict:
     return Doors.backpropagate(output, *args, **options)
 
 
-def _record_of_trace(self, record, op, forward, operands, derivatives):
-    if operands:
-        operands = tuple([self.operand(x) if isinstance(x, Tensor) else x for x in operands])
-        shapes = " and ".join(
-            str(np.shape(x._value if isinstance(x, Tensor) else x)) for x in operands
-        )
-        place, outer = self.place or self.place_of_forward(), self.context
-        derivatives = tuple([_placed(self, d, place, (op, shapes)) for d in derivatives])
-        self.context = (op, shapes)
-        try:
-            return record(op, forward, operands, derivatives)
-        finally:
-            self.context = outer
-    return record(op, forward, operands, derivatives)
-
-
-def _placed(trace: Trace, derivative: Callable, place: Any, context: tuple) -> Callable:
+def placed(trace: Trace, derivative: Callable, place: Any) -> Callable:
     """A derivative whose calls are entered under the place of the operation itself."""
 
     def call(*args):
@@ -587,24 +630,10 @@ def _placed(trace: Trace, derivative: Callable, place: Any, context: tuple) -> C
     return call
 
 
-def _backpropagating(self):
-    self.refuse("gradients computed inside of the function: jit its forward part alone, for they")
-
-
-Trace.record, Trace.backpropagating = _record_of_trace, _backpropagating
-Trace.outside = ()
-
-
 def _data_of_watched(t: Tensor) -> Any:
     if here.watcher is None:
         return Protocol.data.fget(t)
     return here.watcher.data(t)
-
-
-def _data_in_trace(self, t: Tensor) -> Any:
-    if type(t._value) is not Tracer and id(t) in self.arguments:
-        self.both.add(id(t))
-    return t._value if type(t._value) is Tracer else self.leaf(t)
 
 
 def _grad_of_watched(t: Tensor) -> Any:
@@ -619,11 +648,6 @@ def _set_data(t: Tensor, value: Any) -> None:
     Protocol.data.fset(t, value)
 
 
-Trace.data = _data_in_trace
-Trace.grad = lambda self, t: self.refuse("a gradient that is read inside of the function: it")
-Trace.setting = lambda self: self.refuse("data that is set inside of the function: it")
-
-
 @contextmanager
 def watching(watcher: Any) -> Iterator[None]:
     """Let the watcher see all that this thread computes with Tensors."""
@@ -632,9 +656,7 @@ def watching(watcher: Any) -> Iterator[None]:
             Doors.record, Doors.backpropagate = engine.record, engine.backpropagate
             engine.record, engine.backpropagate = _record, _backpropagate
             Tensor.data = property(_data_of_watched, _set_data, doc=Protocol.data.__doc__)
-            Tensor.grad = property(
-                _grad_of_watched, Protocol.grad.fset, doc=Protocol.grad.__doc__
-            )
+            Tensor.grad = property(_grad_of_watched, Protocol.grad.fset, doc=Protocol.grad.__doc__)
         Doors.inside += 1
     outer, here.watcher = here.watcher, watcher
     try:
