@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+__version__ = "2.0.0"  # first, for arrays.py asks for it
+
 from typing import TYPE_CHECKING
 
 from micrograd import linalg, memory  # noqa: F401
@@ -71,7 +73,6 @@ from micrograd.order import (
 if TYPE_CHECKING:
     from micrograd import nn, optim
 
-__version__ = "1.0.0"
 __all__ = [
     "Tensor", "apply", "arctan2", "average", "concatenate", "convolve", "copysign", "corrcoef",
     "correlate", "cov", "diff", "digamma", "dot", "ediff1d", "effect", "einsum", "erf", "erfc",

@@ -13,6 +13,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+try:
+    from micrograd import __version__  # noqa: F401 (this package's __init__.py has one)
+except ImportError:
+    raise ImportError(
+        "another package, PyPI's micrograd, has replaced or taken away files of micrograd-tensor, "
+        "for both are imported as micrograd. To mend it: pip uninstall micrograd, then "
+        "pip install --force-reinstall --no-deps with micrograd-tensor's folder or wheel"
+    ) from None
+
 Axis = int | tuple[int, ...] | None
 
 ERRORS = (  # of a wrong operand

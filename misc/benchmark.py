@@ -2,11 +2,13 @@
 
     pip install -e '.[bench]'
     python misc/benchmark.py
+    python misc/benchmark.py --markdown figures.md
     python misc/benchmark.py --only mnist gpt --rounds 21 --json figures.json
 
 MyGrad, autograd and JAX join in where they are installed. Every engine runs in a process of its
 own, with one thread, and they take turns, so that whatever else the machine does meets them alike.
-A time is processor time; a ratio is the median, over the rounds, of the ratio within a round.
+A time is processor time; a ratio is the other's time over micrograd's, above 1 where micrograd is
+the faster one: the median, over the rounds, of the ratio within a round.
 Before the clock starts, the first losses of all engines must be the same, from the same weights and
 data. A workload is one entry in `WORKLOADS`, with a function that makes its data, and one in each
 engine's file in benchmarks/: a function that builds `step()` from the data, which returns the loss,
@@ -111,10 +113,10 @@ class Result:
 
     @property
     def ratios(self):
-        """micrograd over each other engine: the median of the rounds' ratios."""
+        """Each other engine over micrograd: the median of the rounds' ratios."""
         others = {engine: values for engine, values in self.rounds.items() if engine != "micrograd"}
         pairs = {engine: zip(self.rounds["micrograd"], values) for engine, values in others.items()}
-        return {engine: statistics.median(a / b for a, b in pairs[engine]) for engine in others}
+        return {engine: statistics.median(b / a for a, b in pairs[engine]) for engine in others}
 
 
 @dataclass(frozen=True)
@@ -315,9 +317,9 @@ def measure(workloads, plan, quick, offered, label):
 
 
 def table(results):
-    """A Markdown table: what micrograd takes, and that divided by what each other engine takes."""
+    """A Markdown table: what micrograd takes, and how many times as long each other engine."""
     others = [engine for engine in ENGINES if any(engine in r.ratios for r in results)]
-    rows = [["workload", "dtype", "micrograd", *(f"/ {ENGINES[e].title}" for e in others)]]
+    rows = [["workload", "dtype", "micrograd", *(ENGINES[e].title for e in others)]]
     for r in results:
         ratios = [f"{r.ratios[e]:.2f}" if e in r.ratios else "" for e in others]
         rows.append([r.workload, r.dtype, amount(r.medians["micrograd"], r.unit), *ratios])
@@ -351,7 +353,7 @@ def remarks(results):
             yield f"memory, {r.dtype}: growth from a tenth of the steps on: {', '.join(sizes)}"
 
 
-def draw_picture(results, path):
+def draw_picture(results, around, path):
     """A dot for every ratio: how many times as long as micrograd the others take."""
     import matplotlib
 
@@ -363,19 +365,20 @@ def draw_picture(results, path):
     for panel, dtype in zip(panels, ("float32", "float64")):
         shown = [r for r in results if r.dtype in (dtype, "")]
         for engine, e in ENGINES.items():
-            points = [(1 / r.ratios[engine], r.workload) for r in shown if engine in r.ratios]
+            points = [(r.ratios[engine], r.workload) for r in shown if engine in r.ratios]
             if points:
                 x, y = zip(*[(ratio, names.index(name)) for ratio, name in points])
                 panel.plot(x, y, e.marker, color=e.color, label=e.title, alpha=0.85)
         panel.axvline(1, color="black", linewidth=1)
         panel.set(title=f"{dtype}, one thread", xscale="log")
-        panel.set_xlabel("time, micrograd = 1; to the right is slower")
+        panel.set_xlabel("times as long as micrograd; right of 1 micrograd is faster")
         panel.xaxis.set_major_formatter("{x:g}")
         panel.grid(alpha=0.3)
     panels[0].set_yticks(range(len(names)), names)
     panels[0].invert_yaxis()
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=len(labels), frameon=False)
+    figure.suptitle(f"{around['processor']}, {around['date']}", fontsize=9, color="#555555")
     figure.tight_layout(rect=(0, 0.06, 1, 1))
     figure.savefig(path, dpi=110)
     plt.close(figure)
@@ -401,6 +404,13 @@ def surroundings(installed):
     }
 
 
+def measured(around):
+    """The surroundings in a sentence."""
+    machine = "on {date}, {system}, {processor}, {cores} cores".format(**around)
+    versions = [f"{name} {version}" for name, version in list(around.items())[4:]]
+    return f"Measured {machine}; {', '.join(versions)}."
+
+
 def parse():
     parser = argparse.ArgumentParser(
         description="Measure micrograd against NumPy written by hand, PyTorch and others.",
@@ -410,6 +420,8 @@ def parse():
     add("--only", nargs="+", choices=WORKLOADS, metavar="NAME", help="these workloads alone")
     add("--rounds", type=int, help="rounds, of which the median is taken (11)")
     add("--json", type=Path, metavar="PATH", help="write all figures to this file")
+    add("--markdown", type=Path, metavar="PATH", help="write what is printed to this file, to be "
+        "pasted into misc/README.md")  # fmt: skip
     add("--quick", action="store_true", help="short rounds in float64: to see that it runs")
     add("--no-picture", action="store_true", help="don't draw misc/benchmark.png, which a run of "
         "all workloads does, unless it is --quick")  # fmt: skip
@@ -423,8 +435,10 @@ def parse():
     options.picture = not (options.no_picture or options.quick or options.only)
     if options.rounds < 1:
         parser.error(f"--rounds: expected at least 1, got {options.rounds}")
-    if options.json and not options.json.resolve().parent.is_dir():
-        parser.error(f"--json: there is no directory {options.json.parent}")
+    for name in ("json", "markdown"):
+        path = getattr(options, name)
+        if path and not path.resolve().parent.is_dir():
+            parser.error(f"--{name}: there is no directory {path.parent}")
     for package in ["tqdm"] + ["matplotlib"] * options.picture:
         if importlib.util.find_spec(package) is None:
             parser.error(f"this needs {package}: pip install -e '.[bench]'")
@@ -455,20 +469,21 @@ def main():
     if options.quick:
         plan = Plan(options.rounds, 0.02, (20, 200))
     around, offered = surroundings(installed), {engine: offers(engine) for engine in installed}
-    tables = []
+    tables, texts = [], [measured(around)]
 
     def run(workloads, plan, label, explanation):
         results = measure(workloads, plan, options.quick, offered, label)
         rows = [{**asdict(r), "medians": r.medians, "ratios": r.ratios} for r in results]
         tables.append({**asdict(plan), "results": rows})
-        print(f"\n{explanation}\n\n{table(results)}", *remarks(results), sep="\n")
+        texts.append("\n".join([f"{explanation}\n\n{table(results)}\n", *remarks(results)]).strip())
+        print(f"\n{texts[-1]}")
         return results
 
-    print(", ".join(f"{key} {value}" for key, value in around.items()))
+    print(texts[0])
     results = run(
         workloads, plan, "one thread",
-        "One thread, processor time. After micrograd's own figure: how many times as long it\n"
-        "takes as each other engine (of memory: as much). Below 1, micrograd is faster.",
+        "One thread, processor time. After micrograd's own figure: how many times as long as\n"
+        "micrograd each other engine takes (of memory: as much). Above 1, micrograd is faster.",
     )  # fmt: skip
     clocked = [w for w in workloads if w.clock]
     if options.threads_table and clocked:
@@ -479,8 +494,10 @@ def main():
         )  # fmt: skip
     if options.json:
         options.json.write_text(json.dumps({**around, "tables": tables}, indent=1) + "\n")
+    if options.markdown:
+        options.markdown.write_text("\n\n".join(texts) + "\n", encoding="utf-8")
     if options.picture:
-        draw_picture(results, Path(__file__).with_suffix(".png"))
+        draw_picture(results, around, Path(__file__).with_suffix(".png"))
 
 
 if __name__ == "__main__":

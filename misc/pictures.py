@@ -1,4 +1,17 @@
-"""What the notebooks draw, kept apart from what they teach."""
+"""What the notebooks draw, kept apart from what they teach.
+
+    python misc/pictures.py
+
+writes the pictures of the README anew: the graph of its first example, and what the demos at the
+top draw. It takes about a minute, and `pip install -e '.[demo,draw]'`.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -6,8 +19,15 @@ from matplotlib.animation import FuncAnimation, PillowWriter
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart as well
 BLUE, ORANGE, GREEN, GREY, BLACK = "#0072B2", "#D55E00", "#009E73", "#999999", "#333333"
+MISC = Path(__file__).resolve().parent
 plt.rcParams.update({"figure.dpi": 100, "font.size": 11})
 plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False})
+
+
+def file(name):
+    """Where a notebook keeps a picture: in build/, which git ignores."""
+    Path("build").mkdir(exist_ok=True)
+    return Path("build") / name
 
 
 # The moons
@@ -226,3 +246,33 @@ def race(runs, steps):
     right.set(xlabel="epoch", ylabel="test error in %", title="Test error", ylim=(0, None))
     right.legend(frameon=False)
     return figure
+
+
+# The README's
+
+
+def graph(path):
+    """The graph of `y` in the README's first example."""
+    from micrograd.draw import draw
+
+    readme = (MISC.parent / "README.md").read_text(encoding="utf-8")
+    names = {}
+    exec(re.search(r"```python\n(.*?)```", readme, re.DOTALL)[1], names)
+    draw(names["y"]).save(path, dpi=100)
+
+
+def from_demos(folder):
+    """What both demos draw, run in a copy of what they read."""
+    shutil.copytree(MISC, folder / "misc", ignore=shutil.ignore_patterns("*.ipynb"))
+    for demo in ("demo-moon.ipynb", "demo-mnist.ipynb"):
+        shutil.copy(MISC.parent / demo, folder)
+        command = ["-m", "nbconvert", "--to", "notebook", "--execute", "--inplace", demo]
+        subprocess.run([sys.executable, *command], cwd=folder, check=True)
+    return sorted((folder / "build").iterdir())
+
+
+if __name__ == "__main__":
+    graph(MISC / "graph.png")
+    with tempfile.TemporaryDirectory() as folder:
+        for picture in from_demos(Path(folder)):
+            shutil.copy(picture, MISC)

@@ -57,7 +57,7 @@ def run(name, folder, probe=""):
 
 def assert_pictures(folder, *names):
     for name in names:
-        assert (folder / "misc" / name).read_bytes()[:4] == b"\x89PNG", f"{name} is no picture"
+        assert (folder / "build" / name).read_bytes()[:4] == b"\x89PNG", f"{name} is no picture"
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_moon_prints_what_it_says(moon):
     assert output["training"].startswith("step   1: loss 1.581063, accuracy 48%")
     assert output["training"].endswith("step 100: loss 0.011967, accuracy 100%")
     assert_pictures(folder, "moon-demo.png")
-    animation = folder / "misc" / "moon-demo.gif"
+    animation = folder / "build" / "moon-demo.gif"
     assert animation.read_bytes()[:4] == b"GIF8"
     assert animation.stat().st_size <= 500_000
 
