@@ -69,8 +69,9 @@ class MultiHeadAttention(Module):
         Args:
             query: (n, t, embed_dim).
             key, value: (n, s, embed_dim); the query if None, and the value the key.
-            mask: bools that broadcast to (n, num_heads, t, s), True where a query may look; a row
-                without any gives nan.
+            mask: bools (t, s), or four axes that broadcast to (n, num_heads, t, s): True where a
+                query may look, which is the opposite of PyTorch's `attn_mask`. A row without any
+                gives nan.
             causal: whether a query at i sees keys up to i alone.
 
         Raises:
@@ -94,6 +95,11 @@ class MultiHeadAttention(Module):
         allowed = None if mask is None else array_of("MultiHeadAttention: mask", data_of(mask))
         if allowed is not None and allowed.dtype != bool:
             raise TypeError(f"MultiHeadAttention: a mask is made of bools, got {allowed.dtype}")
+        if allowed is not None and allowed.ndim not in (2, 4):
+            raise ValueError(
+                "MultiHeadAttention: expected a mask (t, s), or one that broadcasts to (n, "
+                f"num_heads, t, s), such as padding[:, None, None, :], got {allowed.shape}"
+            )
         if causal:
             seen = np.tri(*scores.shape[-2:], dtype=bool)
             allowed = seen if allowed is None else seen & allowed

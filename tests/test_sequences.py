@@ -164,6 +164,12 @@ ERRORS = {
     "heads": (lambda: nn.MultiHeadAttention(6, 4), ValueError, "4 heads", "6"),
     "attention width": (
         lambda: nn.MultiHeadAttention(6, 2)(of(2, 3, 4)), ValueError, "time, 6", "(2, 3, 4)"),
+    "a mask of three axes": (
+        lambda: nn.MultiHeadAttention(6, 2)(of(2, 3, 6), mask=np.ones((2, 3, 3), bool)),
+        ValueError, "MultiHeadAttention: expected a mask (t, s)", "(2, 3, 3)",
+    ),
+    "GRU with time first": (
+        lambda: nn.GRU(3, 4, batch_first=False), ValueError, "GRU: the batch is always first"),
     "attention mask": (
         lambda: nn.MultiHeadAttention(6, 2)(of(2, 3, 6), mask=np.ones((3, 3))),
         TypeError, "bools", "float64"),
