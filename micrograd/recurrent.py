@@ -37,8 +37,11 @@ class _Recurrent(Module):
         hidden_size: int,
         num_layers: int = 1,
         bias: bool = True,
+        batch_first: bool = True,
         rng: np.random.Generator | None = None,
     ):
+        if batch_first is not True:
+            raise ValueError(f"{type(self).__name__}: the batch is always first: x (n, time, size)")
         input_size, hidden_size, num_layers = sizes(
             type(self).__name__,
             input_size=input_size,
@@ -116,6 +119,7 @@ class GRU(_Recurrent):
         input_size, hidden_size: the numbers at each time, coming in and going out.
         num_layers: layers, each on the outputs of the one before.
         bias: whether there are biases.
+        batch_first: True, for those who are used to say so.
         rng: a `np.random.Generator`; without it NumPy's global state is used.
     """
 
