@@ -1,4 +1,4 @@
-"""The code of the README and the reference runs as printed; the excerpt of the heart is that."""
+"""The code of the READMEs and the reference runs as printed; the excerpt of the heart is that."""
 
 import re
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "misc/reference.md")
+PAGES = ("README.md", "misc/README.md", "misc/reference.md")
 TEXT = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
 # Each block of Python, and the block without a language that may follow it: what it prints
 BLOCKS = re.findall(r"```python\n(.*?)```(?:\n\n```\n(.*?)```)?", TEXT, re.DOTALL)
