@@ -1,4 +1,4 @@
-"""The code of the READMEs and the reference runs as printed; the excerpt of the heart is that."""
+"""What README.md and the pages of misc/ show runs as printed, and their links lead somewhere."""
 
 import re
 import subprocess
@@ -40,3 +40,16 @@ def test_an_excerpt_stands_in_the_engine(code):
 
     engine = (ROOT / "micrograd" / "engine.py").read_text(encoding="utf-8")
     assert without_layout(code) in without_layout(engine)
+
+
+def test_links_lead_to_files_and_headings():
+    for page in PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        text = re.sub(r"```.*?```|`[^`\n]*\(.*?`", "", text, flags=re.DOTALL)  # without code
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", text):
+            path = (ROOT / page).parent / target if target else ROOT / page
+            assert path.exists(), f"{page}: {target}"
+            if anchor:
+                headings = re.findall(r"^#+ (.*)", path.read_text(encoding="utf-8"), re.MULTILINE)
+                anchors = [re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings]
+                assert anchor in anchors, f"{page}: {target}#{anchor}"

@@ -1,4 +1,4 @@
-"""What is written from the code is as the code is: stubs, reference.md, the table of operations."""
+"""What is written from the code is as the code is: stubs, reference.md, lists of operations."""
 
 import re
 import sys
@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT / "misc"))
 import reference  # noqa: E402 (it lies in misc/, which is no package)
 
 ROOMS = [f"micrograd/{m}.pyi" for m in ("engine", "operations", "shapes", "linalg", "einsum")]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 BY_HAND = (ROOT / "misc" / "by-hand.md").read_text(encoding="utf-8")
 TABLE = BY_HAND.partition("## The operations")[2].partition("\n\nAll are methods")[0]
 
@@ -39,8 +40,11 @@ def assert_current(name, generated):
 
 
 def test_every_line_of_the_reference_says_something(generated):
-    written = generated[ROOT / "misc/reference.md"].partition("## The operations")[0]
-    rows = [line for line in written.splitlines() if line.startswith("| `")]
+    rows = [
+        line
+        for line in generated[ROOT / "misc/reference.md"].splitlines()
+        if line.startswith("| `")
+    ]
     assert len(rows) > 150
     assert [row for row in rows if not re.search(r"\w.* \|$", row.partition("` | ")[2])] == []
 
@@ -63,3 +67,16 @@ def test_the_table_lists_nothing_that_is_not_there():
     for row in ("elementwise", "reductions", "shapes", "functions"):
         for name in " ".join(re.findall("`([^`]+)`", rows[row])).split():
             assert hasattr(micrograd if row == "functions" else Tensor, name), f"{row}: {name}"
+
+
+def test_readme_counts_and_names_operations_that_there_are():
+    assert f"{len(OPERATIONS)} operations" in README
+    sentence = README.partition("Operations are methods")[2].partition("`np.linalg`")[0]
+    named = set(re.findall("`(\\w+)`", sentence)) - {"micrograd"}
+    assert len(named) > 5
+    assert sorted(named - {*OPERATIONS}) == []
+
+
+def test_readme_says_how_long_the_engine_is():
+    lines = (ROOT / "micrograd" / "engine.py").read_text(encoding="utf-8").count("\n")
+    assert f"engine of {lines} lines" in README
