@@ -7,6 +7,7 @@ import stat
 import threading
 import zlib
 from collections.abc import Callable, Mapping
+from typing import BinaryIO
 
 import numpy as np
 
@@ -82,10 +83,12 @@ def _plain(x):
 def save(model, path: str | bytes | os.PathLike) -> None:
     """Write `model.state_dict()` to a file, .npz or .safetensors.
 
-    The file appears under its name only once it is complete: a process killed while saving leaves
-    an older file of that name as it was, and beside it what it had written, in a file that ends in
-    .tmp. A file that is replaced hands its permissions on; through a link, the file it points to is
-    written. A .safetensors file gets a checksum of its arrays as metadata; an .npz has its own.
+    The file appears under its name only once it is complete: a process killed while saving
+    leaves an older file of that name as it was. On Linux it leaves nothing else; elsewhere, and
+    on file systems without nameless files, what it had written stays in a file that ends in
+    .tmp. A file that is replaced hands its permissions on; through a link, the file it points
+    to is written. A .safetensors file gets a checksum of its arrays as metadata; an .npz has
+    its own.
 
     Args:
         model: a Module, an Optimizer, or anything with a `state_dict()` of arrays.
@@ -102,16 +105,29 @@ def save(model, path: str | bytes | os.PathLike) -> None:
             raise ValueError(f"save: the name {name!r} has a NUL, which files end names at")
     temporary = f"{path}.{os.getpid()}-{threading.get_ident()}.tmp"
     try:
-        with open(temporary, "wb") as file:
+        nameless = _nameless(os.path.dirname(path))
+        with nameless or open(temporary, "wb") as file:
             write(file, state)
             file.flush()
             os.fsync(file.fileno())
+            if nameless:  # the directory makes it follow the link in /proc, whose path is absolute
+                os.link(f"/proc/self/fd/{file.fileno()}", temporary, src_dir_fd=file.fileno())
         if os.path.exists(path):
             os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
         os.replace(temporary, path)
     finally:
         if os.path.exists(temporary):
             os.remove(temporary)
+
+
+def _nameless(folder: str) -> BinaryIO | None:
+    """A file without a name, which goes with a process that is killed; None if there are none."""
+    if not hasattr(os, "O_TMPFILE") or not os.path.exists("/proc/self/fd"):
+        return None
+    try:
+        return os.fdopen(os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o666), "wb")
+    except OSError:
+        return None
 
 
 def load(model, path: str | bytes | os.PathLike, strict: bool = True) -> None:
