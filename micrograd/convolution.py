@@ -78,14 +78,25 @@ class _Convolution(Module):
         "bias",
     )  # fmt: skip
     torch_fixed = (("padding_mode", "zeros"),)
-    _axes = 2
+    _axes, _transposed = 2, False
 
-    def _prepare(
-        self, channels: Pair, out_channels: int, kernel_size, stride, padding, dilation,
-        groups: int, bias: bool, init: str, rng: np.random.Generator | None,
-    ) -> None:  # fmt: skip
-        """Make weights (channels[0], channels[1] / groups, *window), and a bias per output."""
-        name, (outer, inner) = type(self).__name__, channels
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Pair,
+        stride: int | Pair = 1,
+        padding: int | Pair = 0,
+        dilation: int | Pair = 1,
+        groups: int = 1,
+        bias: bool = True,
+        init: str = "torch",
+        rng: np.random.Generator | None = None,
+    ):
+        name = type(self).__name__
+        outer, inner = sizes(name, out_channels=out_channels, in_channels=in_channels)
+        if self._transposed:
+            outer, inner = inner, outer
         if (
             not isinstance(groups, (int, np.integer))
             or groups < 1
@@ -163,25 +174,6 @@ class Conv2d(_Convolution):
         rng: a `np.random.Generator`; without it NumPy's global state is used.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | Pair,
-        stride: int | Pair = 1,
-        padding: int | Pair = 0,
-        dilation: int | Pair = 1,
-        groups: int = 1,
-        bias: bool = True,
-        init: str = "torch",
-        rng: np.random.Generator | None = None,
-    ):
-        name = type(self).__name__
-        channels = sizes(name, out_channels=out_channels, in_channels=in_channels)
-        self._prepare(
-            channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, init, rng
-        )
-
 
 class Conv1d(_Convolution):
     """Convolution along one axis: (n, in_channels, l) gives (n, out_channels, l').
@@ -193,25 +185,6 @@ class Conv1d(_Convolution):
     """
 
     _axes = 1
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        padding: int = 0,
-        dilation: int = 1,
-        groups: int = 1,
-        bias: bool = True,
-        init: str = "torch",
-        rng: np.random.Generator | None = None,
-    ):
-        name = type(self).__name__
-        channels = sizes(name, out_channels=out_channels, in_channels=in_channels)
-        self._prepare(
-            channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, init, rng
-        )
 
 
 class ConvTranspose2d(_Convolution):
@@ -231,6 +204,7 @@ class ConvTranspose2d(_Convolution):
     """
 
     torch_arguments = (*_Convolution.torch_arguments, "output_padding")
+    _transposed = True
 
     def __init__(
         self,
@@ -246,9 +220,17 @@ class ConvTranspose2d(_Convolution):
         init: str = "torch",
         rng: np.random.Generator | None = None,
     ):
-        channels = sizes("ConvTranspose2d", in_channels=in_channels, out_channels=out_channels)
-        self._prepare(
-            channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, init, rng
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            bias,
+            init,
+            rng,
         )
         name = "ConvTranspose2d: output_padding"
         self.output_padding = _lengths(name, output_padding, 2, least=0)
