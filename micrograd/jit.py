@@ -535,7 +535,7 @@ class Program:
         for i, (use, n) in enumerate(parts):  # only a leaf's first part need be its own array
             leaf = trace.uses[use][1]
             if leaf in met and n in source and source[n].operation.name == "copy":
-                parts[i] = use, source[n].uses()[0]
+                parts[i] = use, source[n].uses[0]
             met.add(leaf)
         numbers = [g.number for g in gradients]
         constants = {numbers[0]: starts[0]} if constant else {}
@@ -582,7 +582,7 @@ class Program:
                 self.operands.append(leaf)
                 self.groups.append([i])
         self.grouped = any(len(group) > 1 for group in self.groups)
-        drawn = [n for c in trace.effects for n in c.gives()] if self.back else []
+        drawn = [n for c in trace.effects for n in c.gives] if self.back else []
         self.effect_shapes = [c.results for c in trace.effects]
         needed = set(drawn)
         for back in backs.values():
@@ -592,7 +592,7 @@ class Program:
         listing = self.optimized(None, [*self.numbers, *drawn, *ordered], None)
         n = len(self.numbers)
         self.results, self.drawn = listing.results[:n], listing.results[n : n + len(drawn)]
-        self.forward_numbers = {n for c in listing.calls for n in c.gives()}
+        self.forward_numbers = {n for c in listing.calls for n in c.gives}
         self.needed_numbers = needed & (self.forward_numbers | self.input_numbers(inputs))
         self.write_forward(listing, given, inputs)
         for key, back in backs.items():
@@ -609,9 +609,9 @@ class Program:
     def needed(self, back: Back) -> set[int]:
         """The numbers of what a way back needs that it doesn't compute itself."""
         calls = [c for c in back.listing.calls if c.back]
-        own = {n for c in calls for n in c.gives()} | set(back.starts)
+        own = {n for c in calls for n in c.gives} | set(back.starts)
         parts = back.listing.results[-len(back.parts) :] if back.parts else []
-        used = {n for c in calls for n in c.uses()} | set(parts)
+        used = {n for c in calls for n in c.uses} | set(parts)
         return {n for n in used - own if n not in back.listing.constants}
 
     def write_forward(self, listing: Listing, given: Given, inputs: list[int]) -> None:
@@ -638,7 +638,7 @@ class Program:
         writer.inputs = set(wishes)
         arguments = [writer.names[n] for n in wishes]
         root, calls = listing.root, listing.calls
-        last = {root[n]: i for i, c in enumerate(calls) for n in [*c.uses(), *c.gives()]}
+        last = {root[n]: i for i, c in enumerate(calls) for n in [*c.uses, *c.gives]}
         last.update(
             {root[n]: len(calls) for n in [*self.needed_numbers, *self.results, *self.drawn]}
         )
@@ -691,10 +691,10 @@ class Program:
             met.add(self.use_leaf[use])
         writer = self.writer.for_back(listing, [n for n, f in zip(parts, first) if f])
         starts = [writer.name(n, "g") for n in back.starts if n not in back.constants]
-        last = {root[n]: i for i, c in enumerate(calls) for n in [*c.uses(), *c.gives()]}
+        last = {root[n]: i for i, c in enumerate(calls) for n in [*c.uses, *c.gives]}
         last.update({root[n]: len(calls) for n in parts})
         lines, memory, names, _ = writer.write(calls, last, 0, set(self.writer.buffer_of))
-        made = {n for c in calls for n in c.gives()}
+        made = {n for c in calls for n in c.gives}
         results, owned = [], set()
         for n, is_first in zip(parts, first):
             own = root[n] in made and root[n] not in owned and root[n] not in writer.buffer_of

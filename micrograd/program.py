@@ -14,6 +14,7 @@ import keyword
 import math
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -52,7 +53,7 @@ class Listing:
         self.calls, self.results = list(calls), list(results)
         self.constants = {**trace.constants, **(constants or {})}
         self.made: list[Call] = []  # the calls that give constants
-        in_effects = {n for c in self.calls if c.operation.kind == "effect" for n in c.uses()}
+        in_effects = {n for c in self.calls if c.operation.kind == "effect" for n in c.uses}
         self.moving = {n for n in in_effects if n in self.constants}  # an effect may write to them
         self.find_memory()
 
@@ -61,8 +62,8 @@ class Listing:
         self.root = list(range(len(self.values)))
         for call in self.calls:
             if call.target is None and not fresh(call):
-                for n in call.gives():
-                    for m in call.uses():
+                for n in call.gives:
+                    for m in call.uses:
                         if shared(self.values[n], self.values[m]):
                             self.root[n] = self.root[m]
                             break
@@ -71,9 +72,9 @@ class Listing:
 
     def steady(self, call: Call) -> bool:
         """Whether a call is one of a function, on memory that nothing writes to."""
-        if call.target is not None or call.operation.kind == "effect" or not call.gives():
+        if call.target is not None or call.operation.kind == "effect" or not call.gives:
             return False
-        return not any(self.root[n] in self.written for n in [*call.uses(), *call.gives()])
+        return not any(self.root[n] in self.written for n in [*call.uses, *call.gives])
 
     def rename(self, new: dict[int, int]) -> None:
         """Let other values take the places of some."""
@@ -84,7 +85,7 @@ class Listing:
             return Ref(new[r.number]) if r.number in new else r
 
         for i, c in enumerate(self.calls):
-            if any(n in new for n in c.uses()):
+            if any(n in new for n in c.uses):
                 args, options = replaced(c.args, Ref, ref), replaced(c.options, Ref, ref)
                 self.calls[i] = Call(
                     c.operation, args, options, c.results, c.target, c.place, c.context, c.errstate,
@@ -137,7 +138,7 @@ def constants_once(listing: Listing) -> None:
     """A call on constants alone is made once, before the program."""
     calls = []
     for c in listing.calls:
-        known = all(n in listing.constants and n not in listing.moving for n in c.uses())
+        known = all(n in listing.constants and n not in listing.moving for n in c.uses)
         single = isinstance(c.results, int)
         if single and known and listing.steady(c) and not c.errstate:
             listing.constants[c.results] = listing.values[c.results]
@@ -231,12 +232,12 @@ def without_dead(listing: Listing) -> None:
     live = {listing.root[n] for n in listing.results}
     calls = []
     for c in reversed(listing.calls):
-        gives = {listing.root[n] for n in c.gives()} | (
+        gives = {listing.root[n] for n in c.gives} | (
             {listing.root[c.target]} if c.target is not None else set()
         )
         if c.operation.kind == "effect" or gives & live:
             calls.append(c)
-            live |= {listing.root[n] for n in c.uses()}
+            live |= {listing.root[n] for n in c.uses}
     listing.calls = calls[::-1]
 
 
@@ -493,7 +494,7 @@ class Writer:
         place, errors = None, {}
         self.leave_in_place(calls, last, start)
         for i, c in enumerate(calls, start):
-            dying = {root[n] for n in [*c.uses(), *c.gives()] if last.get(root[n], -1) <= i}
+            dying = {root[n] for n in [*c.uses, *c.gives] if last.get(root[n], -1) <= i}
             dying -= pinned | {n for n in dying if n not in self.buffer_of}
             y = values[c.results] if isinstance(c.results, int) else None
             line, where = None, lines
@@ -505,7 +506,7 @@ class Writer:
                 line = self.expression(c)
             elif (
                 is_view
-                and all(n in self.fixed for n in c.uses())
+                and all(n in self.fixed for n in c.uses)
                 and (c.operation.kind in ("method", "attribute", "getitem", "function"))
             ):
                 line = f"{self.name(c.results, wish)} = {self.expression(c)}"  # once
@@ -572,6 +573,8 @@ class Writer:
         made = {
             c.results: c for c in calls if isinstance(c.results, int) and elementwise(c, values)
         }
+        users = Counter(n for c in calls for n in c.uses)
+        viewed = {root[m] for c in calls for m in c.gives if root[m] != m}
         for i in range(len(calls) - 1, -1, -1):
             c = calls[i]
             if (
@@ -580,12 +583,11 @@ class Writer:
                 or root[c.results] != c.results
             ):
                 continue
-            for n in c.uses():
-                users = sum(c2.uses().count(n) for c2 in calls)
+            for n in c.uses:
                 if (
-                    n in made and root[n] == n and n not in self.leaving and users == 1
+                    n in made and root[n] == n and n not in self.leaving and users[n] == 1
                     and last[n] == start + i and kind_of(values[n]) == kind_of(values[c.results])
-                    and not any(root[m] == n and m != n for c2 in calls for m in c2.gives())
+                    and n not in viewed
                 ):  # fmt: skip
                     self.leaving.add(n)
                     self.over[c.results] = n
@@ -595,7 +597,7 @@ class Writer:
         """Free an operand of an elementwise call first, if it dies there and has its layout."""
         values, root = self.listing.values, self.listing.root
         for r in list(dying):
-            operands = [n for n in call.uses() if root[n] == r]
+            operands = [n for n in call.uses if root[n] == r]
             if operands and all(kind_of(values[n]) == kind_of(y) for n in operands):
                 self.memory.give(self.buffer_of.pop(r))
                 dying.discard(r)
@@ -657,6 +659,11 @@ def function_source(name: str, arguments: list[str], lines: list[str], result: s
     """A function as source."""
     body = "".join(f"    {line}\n" for line in lines)
     return f"def {name}({', '.join(arguments)}):\n{body}    return {result}\n"
+
+
+def words_in(lines: Iterable[str]) -> set[str]:
+    """The names in some lines of code."""
+    return set(re.findall(r"\w+", "\n".join(lines)))
 
 
 def tuple_text(names: list[str]) -> str:

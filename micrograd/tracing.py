@@ -57,7 +57,8 @@ class Call:
     """An operation with its arguments, and the numbers of its results."""
 
     __slots__ = (
-        "args", "back", "context", "errstate", "operation", "options", "place", "results", "target",
+        "args", "back", "context", "errstate", "gives", "operation", "options", "place", "results",
+        "target", "uses",
     )  # fmt: skip
 
     def __init__(
@@ -68,16 +69,10 @@ class Call:
         self.results = results  # a number, or a tuple of numbers and None
         self.target = target  # the number of the array that it writes to, or None
         self.place, self.context, self.errstate = place, context, errstate
-
-    def uses(self) -> list[int]:
-        """The numbers of the values that it is given."""
-        return [*refs_in(self.args), *refs_in(tuple(self.options.values()))]
-
-    def gives(self) -> list[int]:
-        """The numbers of its results."""
-        if isinstance(self.results, tuple):
-            return [n for n in self.results if n is not None]
-        return [] if self.results is None else [self.results]
+        # the numbers of the values that it is given, and of those that it gives
+        self.uses = [*refs_in(args), *refs_in(tuple(options.values()))]
+        every = results if isinstance(results, tuple) else (results,)
+        self.gives = [n for n in every if n is not None]
 
 
 def refs_in(x: Any) -> list[int]:
@@ -179,7 +174,7 @@ class Trace:
         self.thread, self.open, self.refused = threading.get_ident(), True, None
         self.place, self.context = None, ("", "")
         self.errstate, self.random = np.geterr(), drawn_so_far()
-        self.last_line, self.generators = None, []
+        self.instruction, self.generators = None, []
 
     # Values
 
@@ -240,7 +235,6 @@ class Trace:
                 "jit: an array inside a jitted function was kept, and used after it had returned "
                 f"or in another thread, {told(users_frame())}"
             )
-        self.look_at_random()
         values, values_of_options = plain(args), plain(options)
         kept_args, kept_options = self.refs(args), self.refs(options)
         result = operation.function(*values, **values_of_options)
@@ -271,8 +265,10 @@ class Trace:
     def place_of_forward(self) -> tuple[str, str]:
         """The module that runs, and the user's line."""
         frame = users_frame()
-        self.last_line = frame.f_code.co_filename, frame.f_lineno
-        source = linecache.getline(*self.last_line).strip()
+        if (instruction := (frame.f_code, frame.f_lasti)) != self.instruction:
+            self.instruction = instruction
+            self.look_at_random()  # it takes 50 us, which is much at every call
+        source = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
         line = f"line {frame.f_lineno}" + (f": {source}" if source else "")
         running = recorded_for.get()
         owner = running.owner if running else None
@@ -320,11 +316,11 @@ class Trace:
         context = op, " and ".join(map(str, shapes))
         place, outer = self.place or self.place_of_forward(), self.context
         derivatives = tuple([placed(self, d, place) for d in derivatives])
-        self.context = context
+        before, self.place, self.context = self.place, place, context
         try:
             return record(op, forward, operands, derivatives)
         finally:
-            self.context = outer
+            self.place, self.context = before, outer
 
     def data(self, t: Tensor) -> Tracer:
         """What `t.data` is: a Tracer, for a tensor from outside too."""
