@@ -107,12 +107,13 @@ class Optimizer:
                 if not p.has_grad:
                     continue
                 self.steps[i] += 1
-                if self._whole or (p.ndim and p.data.size <= _BLOCK):
-                    self._update(self.steps[i], p.data, p.grad, *state)
+                data = p.data
+                if self._whole or (data.ndim and data.size <= _BLOCK):
+                    self._update(self.steps[i], data, p.grad, *state)
                 else:
-                    for block in _blocks(p.data, p.grad, *state):
+                    for block in _blocks(data, p.grad, *state):
                         self._update(self.steps[i], *block)
-                p.data = p.data  # which says that it was written to
+                p.data = data  # which says that it was written to
         self._group = self.param_groups[0]
 
     def _update(self, step: int, p: np.ndarray, g: np.ndarray, *state: np.ndarray) -> None:
