@@ -10,11 +10,11 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
-import re
 import sys
 import threading
 import types
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from threading import get_ident
@@ -40,9 +40,10 @@ from micrograd.program import (
     tuple_text,
     without_dead,
     without_ones,
+    words_in,
 )
 from micrograd.protocol import Protocol
-from micrograd.recording import recorded_for, recording
+from micrograd.recording import next_age, recorded_for, recording
 from micrograd.tracing import Doors, JitError, Trace, Tracer, watching
 
 P, R = ParamSpec("P"), TypeVar("R")
@@ -380,8 +381,8 @@ class Back:
     def __init__(self, calls, parts, starts, constants):
         self.calls, self.parts, self.starts, self.constants = calls, parts, starts, constants
         self.listing: Any = None
-        self.memory = self.function = None
-        self.source, self.places = "", {}
+        self.memory = self.function = self.apart = None
+        self.source = self.in_parts = ""
 
 
 class Program:
@@ -571,17 +572,14 @@ class Program:
             if len(self.outputs) == 1 and not self.outputs[0].ndim:
                 backs["one"] = self.way_back(self.back, ones, constant=True)
         self.use_leaf = [leaf for _, leaf in trace.uses]
-        self.uses = [use for use, _ in usual.parts] if usual else []
         self.operands: list[int] = []  # the leaf of each operand of the result
-        self.groups: list[list[int]] = []  # and which contributions it gets
-        for i, use in enumerate(self.uses):
+        self.place_of: dict[int, int] = {}  # of a use: which operand it is
+        for use, _ in usual.parts if usual else ():
             leaf = self.use_leaf[use]
-            if trace.leaves[leaf].is_leaf and leaf in self.operands:
-                self.groups[self.operands.index(leaf)].append(i)
-            else:
+            if not (trace.leaves[leaf].is_leaf and leaf in self.operands):
                 self.operands.append(leaf)
-                self.groups.append([i])
-        self.grouped = any(len(group) > 1 for group in self.groups)
+            self.place_of[use] = len(self.operands) - 1 - self.operands[::-1].index(leaf)
+        self.derivatives = tuple(map(derivative, range(len(self.operands))))
         drawn = [n for c in trace.effects for n in c.gives] if self.back else []
         self.effect_shapes = [c.results for c in trace.effects]
         needed = set(drawn)
@@ -653,8 +651,8 @@ class Program:
         )
         handed = tuple_text([writer.name(n) for n in kept])
         drawn = tuple_text([writer.name(n) for n in self.drawn])
-        body = "\n".join(lines)
-        used = [name for name in names if re.search(rf"\b{name}\b", body)]
+        words = words_in(lines)
+        used = [name for name in names if name in words]
         unpack = [f"{tuple_text(used)} = memory"] if used else []
         first = function_source(
             "forward_memory", [], memory, f"{tuple_text(used)}, {tuple_text(names)}"
@@ -684,46 +682,73 @@ class Program:
         calls = [c for c in listing.calls if c.back]
         parts = listing.results[-len(back.parts) :] if back.parts else []
         root = listing.root
-        met: set[int] = set()
-        first = []
-        for use, _ in back.parts:
-            first.append(self.use_leaf[use] not in met)
-            met.add(self.use_leaf[use])
-        writer = self.writer.for_back(listing, [n for n, f in zip(parts, first) if f])
+        groups: list[list[int]] = [[] for _ in self.operands]  # what each operand gets, in order
+        for (use, _), n in zip(back.parts, parts):
+            groups[self.place_of[use]].append(n)
+        firsts = [group[0] for group in groups if group]
+        writer = self.writer.for_back(listing, firsts)
         starts = [writer.name(n, "g") for n in back.starts if n not in back.constants]
         last = {root[n]: i for i, c in enumerate(calls) for n in [*c.uses, *c.gives]}
         last.update({root[n]: len(calls) for n in parts})
         lines, memory, names, _ = writer.write(calls, last, 0, set(self.writer.buffer_of))
         made = {n for c in calls for n in c.gives}
-        results, owned = [], set()
-        for n, is_first in zip(parts, first):
-            own = root[n] in made and root[n] not in owned and root[n] not in writer.buffer_of
-            owned.add(root[n])
-            copy = is_first and not own and isinstance(listing.values[n], np.ndarray)
-            results.append(writer.name(n) + ".copy()" * copy)
-        result = tuple_text(results)
+        times = Counter(root[n] for n in parts)
+        sums, totals, apart = [], [], []
+        for first, *others in [group or [None] for group in groups]:
+            if first is None:
+                totals.append("None")
+                apart.append("()")
+                continue
+            value, name = listing.values[first], writer.name(first)
+            alone = 2 if others[:1] == [first] else 1  # x += x doesn't disturb anybody
+            own = root[first] in made and times[root[first]] == alone
+            if isinstance(value, np.ndarray) and (root[first] in writer.buffer_of or not own):
+                name += ".copy()"
+            apart.append(tuple_text([name, *map(writer.name, others)]))
+            if others and name.endswith(".copy()"):
+                total = writer.fresh_name("total")
+                sums.append(f"{total} = {name}")
+                name = total
+            for n in others:
+                if isinstance(value, np.ndarray):
+                    sums.append(f"np.add({name}, {writer.name(n)}, out={name})")
+                else:
+                    total = writer.fresh_name("total")
+                    sums.append(f"{total} = {name} + {writer.name(n)}")
+                    name = total
+            totals.append(name)
+        if sums:
+            sums.insert(0, "# what its uses give each of them, added")
         kept = tuple_text([writer.name(n) for n in self.kept_numbers])
-        body = "\n".join([*lines, result])
-        everything = [*self.memory_names, *names]
-        used = [name for name in everything if re.search(rf"\b{name}\b", body)]
+        words = words_in([*lines, *sums, *totals])
+        used = [name for name in (*self.memory_names, *names) if name in words]
         unpack = [f"{tuple_text(used)} = memory"] if used else []
         if self.kept_numbers:
             unpack.append(f"{kept} = kept")
         before = [f"{tuple_text(self.memory_names)} = memory"] if self.memory_names else []
+        given = ["memory", "kept", *starts]
         text = function_source("backward_memory", ["memory"], [*before, *memory], tuple_text(used))
         text += "\n\n" + function_source(
-            "backward", ["memory", "kept", *starts], [*unpack, *lines], result
+            "backward", given, [*unpack, *lines, *sums], tuple_text(totals)
         )
         back.source = text
+        back.in_parts = function_source("backward", given, [*unpack, *lines], tuple_text(apart))
         self.namespace.update(writer.namespace)
         exec("\n".join(writer.header[self.n_header :]), self.namespace)
         self.n_header = len(writer.header)
         self.namespace.update(writer.namespace)
         exec(compile(text, self.file, "exec"), self.namespace)
         back.memory, back.function = self.namespace["backward_memory"], self.namespace["backward"]
-        back.places = {use: i for i, (use, _) in enumerate(back.parts)}
-        back.is_usual = [*back.places] == self.uses
+        back.complete = all(groups)
+        back.several = any(len(group) > 1 for group in groups)
         back.calls = back.listing = None
+
+    def parted(self, back: Back) -> Callable:
+        """The way back, which gives what each use of a leaf contributes by itself."""
+        if back.apart is None:
+            exec(compile(back.in_parts, self.file, "exec"), self.namespace)
+            back.apart = self.namespace["backward"]
+        return back.apart
 
     def let_go(self) -> None:
         """Forget the traced arrays once the first call's result is made."""
@@ -822,12 +847,12 @@ class Program:
         else:
             run = Run(self, given, leaves, work, kept, drawn)
             operands = tuple([leaves[i] for i in self.operands])
-            derivatives = tuple([functools.partial(run.part, i) for i in range(len(operands))])
             if self.n_outputs == 1:
                 y = outs[0]
-                tensors = [engine.record("jit", lambda *_: y, operands, derivatives)]
+                tensors = [engine.record("jit", lambda *_: (y, run), operands, self.derivatives)]
             else:
-                tensors = several(run, outs[: self.n_outputs], self.back, operands, derivatives)
+                tensors = several(run, outs[: self.n_outputs], self.back, operands)
+            run.age = next_age()
         if type(structure) is Output and structure[0]:
             return tensors[structure[1]]
 
@@ -866,28 +891,32 @@ class Workspace:
         self.forward, self.all, self.back = forward, everything, {}
 
 
+def derivative(i: int) -> Callable:
+    """The derivative by the i-th operand; the call's `Run` comes last among what was kept."""
+    return lambda g, y, *kept: kept[-1].part(i, g)
+
+
 class Run:
     """One call: what its way back needs. Its buffers are free again when nobody can ask for it."""
 
-    __slots__ = ("drawn", "given", "kept", "leaves", "lock", "made", "program", "work")
+    __slots__ = ("age", "drawn", "given", "kept", "leaves", "lock", "made", "program", "work")
 
     def __init__(self, program, given, leaves, work, kept, drawn):
         self.program, self.given, self.leaves, self.work = program, given, leaves, work
         self.kept, self.drawn, self.lock = kept, drawn, threading.Lock()
-        self.made: dict[int, tuple[Any, list]] = {}  # by thread: a gradient, and what it gave
+        self.made: tuple[int, Any, list] | None = None  # a thread, a gradient, and what it gave
 
     def __del__(self):
         self.program.pool.append(self.work)
 
-    def part(self, i: int, g: Any, y: Any, *_: Any) -> Any:
+    def part(self, i: int, g: Any) -> Any:
         """The i-th contribution to the gradients of leaves, given the gradient of the result."""
-        me = get_ident()
-        made = self.made.get(me)
-        if made is None or made[0] is not g or made[1][i] is None:
-            made = self.made[me] = g, self.contributions(g)
-        d, made[1][i] = made[1][i], None
-        if i == len(made[1]) - 1:
-            del self.made[me]
+        made, me = self.made, get_ident()
+        if made is None or made[0] != me or made[1] is not g or made[2][i] is None:
+            made = self.made = me, g, self.contributions(g)
+        d, made[2][i] = made[2][i], None
+        if i == len(made[2]) - 1:
+            self.made = None
         return d
 
     def contributions(self, g: Any) -> list:
@@ -909,23 +938,21 @@ class Run:
             }
             key = tuple([(i, gs[i].strides) for i in sorted(gs)])
         back = program.backs.get(key) or program.way_back_for(key)
+        together = not back.several or next_age() == self.age - 1
+        function = back.function if together else program.parted(back)
         with self.lock:
             memory = self.work.back.get(key)
             if memory is None:
                 memory = self.work.back[key] = back.memory(self.work.all)
-            found = back.function(memory, self.kept, *(gs[i] for i in sorted(gs)))
-        if not back.is_usual:
-            found = [found[back.places[u]] if u in back.places else None for u in program.uses]
-        if back.is_usual and not program.grouped:
+            found = function(memory, self.kept, *(gs[i] for i in sorted(gs)))
+        if not together:
+            found = [Sum.of(parts) if len(parts) > 1 else (*parts, None)[0] for parts in found]
+        if back.complete:
             return list(found)
-        contributions = []
-        for leaf, group in zip(program.operands, program.groups):
-            parts = [found[i] for i in group if found[i] is not None]
-            if len(parts) > 1:
-                contributions.append(Sum.of(parts))
-            else:
-                contributions += parts or [np.zeros_like(self.leaves[leaf]._value)[()]]
-        return contributions
+        return [
+            np.zeros_like(self.leaves[i]._value)[()] if d is None else d
+            for i, d in zip(program.operands, found)
+        ]
 
     def on_tensors(self, gs: dict[int, Any]) -> list:
         """The contributions as Tensors that can be differentiated: of the function run eagerly."""
@@ -1051,9 +1078,10 @@ class Parts:
         return Parts(both)
 
 
-def several(run: Run, outs, back: list[int], operands: tuple, derivatives: tuple) -> list[Tensor]:
+def several(run: Run, outs, back: list[int], operands: tuple) -> list[Tensor]:
     """Several outputs of one call, which stands behind all of them."""
-    call = engine.record("jit", lambda *_: np.float64(0), operands, derivatives)
+    zero = np.float64(0)
+    call = engine.record("jit", lambda *_: (zero, run), operands, run.program.derivatives)
     tensors = []
     for i, y in enumerate(outs):
         if i in back:

@@ -66,6 +66,43 @@ def test_a_graph_of_any_operations_is_the_same_to_the_bit(graph, seed):
     assert results[0] == results[1] == results[2]
 
 
+def test_a_contribution_that_two_leaves_share_is_added_to_each_of_them():
+    r = rng()
+    c, d, e = r.normal(size=(3, 5))
+
+    def function(a, b, k):  # b's first contribution is a's second; b's sum must not get into a's
+        oldest = (b * e).sum() + (a * c).sum()
+        return (oldest + (a * d).sum() + (b * c).sum()) * k
+
+    results = []
+    jitted = jit(function)
+    for f in (function, jitted, jitted):
+        a, b = Tensor(np.ones(5)), Tensor(np.ones(5))
+        f(a, b, np.array([1.7])).sum().backward()
+        results.append((bits(a.grad), bits(b.grad)))
+    assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_leaf_used_several_times_inside_and_outside_gets_the_same_bits(first):
+    r = rng()
+    values, factors = r.normal(size=(2, 40)), r.normal(size=(4, 40))
+
+    def function(w):
+        return sum((w * f * w).sum() for f in factors)
+
+    results = []
+    jitted = jit(function)
+    for f in (function, jitted, jitted):
+        w = Tensor(values[0])
+        inside = f(w)
+        outside = (w * values[1]).sum()
+        (inside + outside if first else outside + inside).backward()
+        inside.backward()  # alone, and onto a gradient
+        results.append(bits(w.grad))
+    assert results[0] == results[1] == results[2]
+
+
 # Networks
 
 
