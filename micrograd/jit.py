@@ -258,8 +258,13 @@ class Same:
 # What a program rests on
 
 
-def variables_of(function: Any, seen: set[int]) -> list[tuple[Callable[[], Any], Any]]:
-    """The variables from outside that a function uses: how each is read, and what it is now."""
+def variables_of(
+    function: Any, seen: set[int], names: dict[int, str]
+) -> list[tuple[Callable[[], Any], Any]]:
+    """The variables from outside that a function uses: how each is read, and what it is now.
+
+    Their names are entered into `names`, by the ids of what they stand for.
+    """
     found: list[tuple[Callable[[], Any], Any]] = []
     while isinstance(function, (functools.partial, types.MethodType, Jit)):
         if isinstance(function, functools.partial):
@@ -275,21 +280,25 @@ def variables_of(function: Any, seen: set[int]) -> list[tuple[Callable[[], Any],
     if id(function) in seen or not isinstance(function, types.FunctionType):
         return found
     seen.add(id(function))
-    for cell in function.__closure__ or ():
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
         with suppress(ValueError):
-            found.append((functools.partial(getattr, cell, "cell_contents"), cell.cell_contents))
-    names, codes = set(), [function.__code__]
+            x = cell.cell_contents
+            found.append((functools.partial(getattr, cell, "cell_contents"), x))
+            names.setdefault(id(x), name)
+    used, codes = set(), [function.__code__]
     while codes:
         code = codes.pop()
-        names.update(code.co_names)
+        used.update(code.co_names)
         codes += [c for c in code.co_consts if isinstance(c, types.CodeType)]
     space = function.__globals__
-    found += [(functools.partial(space.get, n), space[n]) for n in sorted(names) if n in space]
+    for name in sorted(used & space.keys()):
+        found.append((functools.partial(space.get, name), space[name]))
+        names.setdefault(id(space[name]), name)
     for _, x in list(found):
         inner = getattr(x, "_function", x) if isinstance(x, Jit) else x
         module = getattr(inner, "__module__", None) or ""
         if isinstance(inner, types.FunctionType) and not module.startswith(("micrograd", "numpy")):
-            found += variables_of(inner, seen)
+            found += variables_of(inner, seen, names)
     return found
 
 
@@ -297,14 +306,15 @@ class Guards:
     """Variables, and the attributes and elements of what stands in them, as they were."""
 
     def __init__(self, function: Callable):
-        self.variables = variables_of(function, set())
+        self.names: dict[int, str] = {}  # of what stands in variables and attributes, by id
+        self.variables = variables_of(function, set(), self.names)
         self.modules: dict[int, Module] = {}
         self.generators: dict[int, np.random.Generator] = {}
         self.parts: dict[int, tuple[Any, tuple]] = {}  # of dicts and lists: what is in them
         for _, x in self.variables:
             self.look_into(x)
 
-    def look_into(self, x: Any, into_dicts: bool = False) -> None:
+    def look_into(self, x: Any) -> None:
         """Note what x holds: a module's attributes, the elements of lists, and so on."""
         todo = [x]
         while todo:
@@ -317,8 +327,9 @@ class Guards:
                 self.modules[id(x)] = x
             holder = vars(x) if isinstance(x, Module) else x
             inside = tuple(holder.values() if isinstance(holder, dict) else holder)
-            if len(inside) > 10_000:
-                continue
+            if isinstance(x, Module):
+                for name, y in vars(x).items():
+                    self.names.setdefault(id(y), name)
             self.parts[id(x)] = holder, inside
             todo += inside
 
@@ -617,24 +628,16 @@ class Program:
         named = given.names(self.function)
         wishes = {n: named[("array", i)] for i, n in enumerate(inputs)}
         for i, t in enumerate(trace.leaves):
-            wish = named.get(("tensor", i)) or self.tensor_names.get(id(t)) or t.label or "tensor"
+            mine = self.tensor_names.get(id(t)) or t.label or self.guards.names.get(id(t), "tensor")
+            wish = named.get(("tensor", i)) or mine
             wishes[trace.leaf_tracers[id(t)].number] = wish
-        modules = self.guards.modules.values()
-        attributes = {id(v): k for m in modules for k, v in vars(m).items()}
+        attributes = self.guards.names
         self.states = [a for a, _ in trace.states]
         wishes.update({n: attributes.get(id(a), "state") for a, n in trace.states})
-        large = [
-            n for n, a in trace.constants.items()
-            if isinstance(a, np.ndarray)
-            and (a.size > 64 or n in listing.moving or a.dtype.kind not in "fiub")
-        ]  # fmt: skip
-        wishes.update({n: attributes.get(id(trace.constants[n]), "constant") for n in large})
-        self.captured = [trace.constants[n] for n in large]
-        writer = self.writer = Writer(listing, [n for n, _ in wishes.items()], self.results)
+        writer = self.writer = Writer(listing, wishes, self.results, attributes)
         for n, wish in wishes.items():
             writer.name(n, wish)
-        writer.inputs = set(wishes)
-        arguments = [writer.names[n] for n in wishes]
+        arguments = self.arguments = [writer.names[n] for n in wishes]
         root, calls = listing.root, listing.calls
         last = {root[n]: i for i, c in enumerate(calls) for n in [*c.uses, *c.gives]}
         last.update(
@@ -814,7 +817,7 @@ class Program:
         work = self.pool.pop() if self.pool else self.workspace()
         try:
             outs, kept, drawn = self.forward(
-                work.forward, *given.arrays, *values, *self.states, *self.captured
+                work.forward, *given.arrays, *values, *self.states
             )
         except arrays.ERRORS as error:
             self.pool.append(work)

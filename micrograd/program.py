@@ -269,16 +269,24 @@ class Writer:
         listing: the calls, once the passes have been over them.
         inputs: numbers of what the program is given.
         leaving: numbers of what leaves the program, for which no buffers are used.
+        wishes: names for arrays of the function's own, by their ids.
     """
 
-    def __init__(self, listing: Listing, inputs: Iterable[int], leaving: Iterable[int]):
-        self.listing, self.inputs = listing, set(inputs)
+    def __init__(
+        self,
+        listing: Listing,
+        inputs: Iterable[int],
+        leaving: Iterable[int],
+        wishes: dict[int, str],
+    ):
+        self.listing, self.inputs, self.wishes = listing, set(inputs), wishes
         self.names: dict[int, str] = {}
         self.leaving = {listing.root[n] for n in leaving}
         self.taken = {"np", "memory", "kept", "forward", "backward", *dir(builtins)}
         self.known: dict[str, str] = {}  # what the header makes: its name
         self.namespace: dict[str, Any] = {}
         self.header: list[str] = []  # what is made once, for all
+        self.outside: dict[str, tuple[str, Any]] = {}  # lines of it: the name, what it stands for
         self.memory = Memory()
         self.fixed: set[int] = set()  # what is the same memory at every call
         self.buffer_of: dict[int, int] = {}  # root: block
@@ -321,12 +329,14 @@ class Writer:
         if made is not None:
             name = self.once(self.expression(made), wish_of(made))
         else:
-            name = self.fresh_name("array")
-            if value.size > 64 or value.dtype.kind not in "fiub":
-                self.header.append(f"# {name}: {value.dtype} {value.shape}, of your function")
+            name = self.fresh_name(self.wishes.get(id(value), "array"))
+            if value.size > 64 or value.dtype.kind not in "fiub" or n in self.listing.moving:
+                self.add_outside(
+                    f"# {name}: {value.dtype} {value.shape}, of your function", name, value
+                )
             else:
                 self.header.append(f"{name} = {self.text(value)}")
-            self.namespace[name] = value
+                self.namespace[name] = value
         self.fixed.add(n)
         self.names[n] = name
         return name
@@ -351,18 +361,25 @@ class Writer:
         if id(x) not in self.objects:
             self.kept_alive.append(x)
             name = self.objects[id(x)] = self.fresh_name(wish)
-            self.namespace[name] = x
             module = sys.modules.get(getattr(x, "__module__", None) or "")
             mine = getattr(x, "__name__", "")
+            owner = getattr(x, "__self__", None)
             if module is not None and getattr(module, mine, None) is x:
-                self.header.append(f"from {x.__module__} import {mine} as {name}")
-            elif isinstance(getattr(x, "__self__", None), np.random.RandomState):
-                self.header.append(f"{name} = np.random.{x.__name__}")
-            elif isinstance(getattr(x, "__self__", None), np.random.Generator):
-                self.header.append(f"{name} = np.random.default_rng().{x.__name__}  # yours")
+                line = f"from {x.__module__} import {mine} as {name}"
+            elif isinstance(owner, np.random.RandomState):
+                line = f"{name} = np.random.{x.__name__}"
+            elif isinstance(owner, np.random.Generator):
+                line = f"{name} = np.random.default_rng().{x.__name__}  # of your generator"
             else:
-                self.header.append(f"# {name}: {x!r:.60}, of your function")
+                line = f"# {name}: {x!r:.60}, of your function"
+            self.add_outside(line, name, x)
         return self.objects[id(x)]
+
+    def add_outside(self, line: str, name: str, x: Any) -> None:
+        """Add a line about an object of the user's or of micrograd's to the header."""
+        self.header.append(line)
+        self.outside[line] = name, x
+        self.namespace[name] = x
 
     # Expressions
 
