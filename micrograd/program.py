@@ -14,6 +14,7 @@ import keyword
 import math
 import re
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -29,7 +30,7 @@ UFUNCS = {
     "|": np.bitwise_or, "^": np.bitwise_xor,
 }  # fmt: skip
 REDUCTIONS = {"sum": np.add, "max": np.maximum, "min": np.minimum, "prod": np.multiply}
-NUMBERS = (bool, int, float)
+SHAPED = r"\.reshape\((?:-1|(\([^()]*\)))\)"  # the layout of an array that is a block as it comes
 
 
 class Listing:
@@ -506,7 +507,9 @@ class Writer:
             start: the number of the first call.
             pinned: roots whose memory isn't used again.
         """
-        listing, lines, memory, new_names = self.listing, [], [], []
+        listing, lines, new_names = self.listing, [], []
+        memory: dict[int, dict[str, Any]] = {}  # of each block what is made of it, by layout
+        views = []  # of what is always in the same memory
         values, root = listing.values, listing.root
         place, errors = None, {}
         self.leave_in_place(calls, last, start)
@@ -529,7 +532,7 @@ class Writer:
                 line = f"{self.name(c.results, wish)} = {self.expression(c)}"  # once
                 self.fixed.add(c.results)
                 new_names.append(self.names[c.results])
-                where = memory
+                where = views
             elif (
                 isinstance(y, np.ndarray)
                 and y.ndim
@@ -564,9 +567,7 @@ class Writer:
             if where is lines:
                 if c.place != place:
                     place = c.place
-                    lines.append(
-                        f"# {place[0]}" + (f"  ({place[1]})" if place[0] != place[1] else "")
-                    )
+                    lines.append(f"# {place}")
                 if c.errstate:
                     told = ", ".join(f"{k}={v!r}" for k, v in c.errstate.items())
                     lines.append(f"with np.errstate({told}):")
@@ -575,11 +576,11 @@ class Writer:
                 errors[len(lines)] = c.context
                 lines.append(line + (f"  # {shape}" if shape else ""))
             else:
-                memory.append(line)
+                views.append(line)
             for r in dying:
                 if r in self.buffer_of:
                     self.memory.give(self.buffer_of.pop(r))
-        return lines, memory, new_names, errors
+        return lines, [*self.memory_lines(memory), *views], new_names, errors
 
     def leave_in_place(self, calls: list[Call], last: dict[int, int], start: int) -> None:
         """Let what leaves be computed in the memory of an operand that dies there.
@@ -625,14 +626,31 @@ class Writer:
         kind = (y.dtype.name, y.size)
         block, is_new = self.memory.take(kind)
         if is_new:
-            memory.append(f"block_{block} = np.empty({y.size}, np.{y.dtype.name})")
             new_names.append(f"block_{block}")
         self.buffer_of[n] = block
         self.fixed.add(n)
         name = self.name(n, wish)
-        memory.append(f"{name} = block_{block}{layout}")
+        parts = memory.setdefault(block, {"": is_new})
+        parts.setdefault(layout, []).append(name)
         new_names.append(name)
         return name
+
+    def memory_lines(self, memory: dict[int, dict[str, Any]]) -> list[str]:
+        """The lines that make new blocks of memory, and arrays of these and of older ones."""
+        lines = []
+        for block, parts in memory.items():
+            is_new = parts.pop("")
+            dtype, size = self.memory.blocks[block]
+            if is_new and len(parts) == 1 and (shape := re.fullmatch(SHAPED, *parts)):
+                (names,) = parts.values()
+                shape = shape[1] or size
+                lines.append(f"block_{block} = {' = '.join(names)} = np.empty({shape}, np.{dtype})")
+                continue
+            if is_new:
+                lines.append(f"block_{block} = np.empty({size}, np.{dtype})")
+            for layout, names in parts.items():
+                lines.append(f"{' = '.join(names)} = block_{block}{layout}")
+        return lines
 
 
 def elementwise(call: Call, values: list[Any]) -> bool:
@@ -653,7 +671,7 @@ def wish_of(call: Call) -> str:
         "+": "sum", "-": "difference", "*": "product", "/": "quotient", "@": "matmul",
         "**": "power", "getitem": "part",
     }  # fmt: skip
-    name = words.get(call.operation.name, call.operation.name.rpartition(".")[2])
+    name = words.get(call.operation.name, call.operation.name.rpartition(".")[2].strip("_"))
     if name in ("reduce", "accumulate"):
         name = call.operation.name.split(".")[-2]
     if not re.match(r"[A-Za-z]", name):
@@ -664,7 +682,7 @@ def wish_of(call: Call) -> str:
 def layout_of(y: np.ndarray) -> str:
     """How a flat block becomes an array of these strides, "" if it doesn't."""
     if y.flags.c_contiguous:
-        return f".reshape({y.shape})" if y.ndim > 1 else "[:]"
+        return f".reshape({y.shape})" if y.ndim > 1 else ".reshape(-1)"
     order = sorted(range(y.ndim), key=lambda i: -y.strides[i])
     if not y.transpose(order).flags.c_contiguous:
         return ""
@@ -675,7 +693,17 @@ def layout_of(y: np.ndarray) -> str:
 def function_source(name: str, arguments: list[str], lines: list[str], result: str) -> str:
     """A function as source."""
     body = "".join(f"    {line}\n" for line in lines)
-    return f"def {name}({', '.join(arguments)}):\n{body}    return {result}\n"
+    end = folded(f"return {result}", 8)
+    return folded(f"def {name}({', '.join(arguments)}):", 8) + f"\n{body}    {end}\n"
+
+
+def folded(line: str, indent: int) -> str:
+    """A line with names in parentheses, over several lines if it is a long one."""
+    kept = line.replace(" = ", "~=~")  # it may break between names alone
+    kept = textwrap.fill(
+        kept, 96, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
+    return kept.replace("~=~", " = ")
 
 
 def words_in(lines: Iterable[str]) -> set[str]:

@@ -262,21 +262,20 @@ class Trace:
         self.calls.append(call)
         return out
 
-    def place_of_forward(self) -> tuple[str, str]:
-        """The module that runs, and the user's line."""
+    def place_of_forward(self) -> str:
+        """The module that runs, or the user's line."""
         frame = users_frame()
         if (instruction := (frame.f_code, frame.f_lasti)) != self.instruction:
             self.instruction = instruction
             self.look_at_random()  # it takes 50 us, which is much at every call
-        source = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
-        line = f"line {frame.f_lineno}" + (f": {source}" if source else "")
         running = recorded_for.get()
         owner = running.owner if running else None
         while owner is not None:
             module, owner, *_ = owner
             if (module := module()) is not None:
-                return self.told_of(module), line
-        return line, line
+                return self.told_of(module)
+        source = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+        return f"line {frame.f_lineno}" + (f": {source}" if source else "")
 
     def told_of(self, module: Any) -> str:
         """The name of a module in the model, and what it is."""
