@@ -9,6 +9,7 @@ from __future__ import annotations
 import linecache
 import operator
 import os
+import pickle
 import random
 import sys
 import threading
@@ -291,7 +292,7 @@ class Trace:
     def look_at_random(self) -> None:
         """Refuse draws that the function made itself; those in effects have been noted."""
         now = drawn_so_far()
-        if now != self.random or any(g.bit_generator.state != s for g, s in self.generators):
+        if now != self.random or any(state_of(g) != s for g, s in self.generators):
             self.random = now
             self.refuse("random numbers that the function draws itself: before this line, they")
 
@@ -345,7 +346,7 @@ class Trace:
         values, refs = plain(args), self.refs(args)
         result = function(*values)
         self.random = drawn_so_far()
-        self.generators = [(g, g.bit_generator.state) for g, _ in self.generators]
+        self.generators = [(g, state_of(g)) for g, _ in self.generators]
         out = self.enter(Operation("effect", function.__name__, function), refs, {}, result)
         self.effects.append(self.calls[-1])
         return out
@@ -363,6 +364,11 @@ def drawn_so_far() -> tuple:
     """What changes whenever NumPy's or Python's own generator is drawn from."""
     _, key, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
     return int(key[0]), int(key[1]), position, has_gauss, gauss, hash(random.getstate())
+
+
+def state_of(generator: np.random.Generator) -> bytes:
+    """What changes whenever it is drawn from."""
+    return pickle.dumps(generator.bit_generator.state)  # a dict of numbers, or of arrays too
 
 
 def is_array(x: Any) -> bool:
