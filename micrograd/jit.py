@@ -8,6 +8,7 @@ calls of that kind run it: no graph is built, and next to no memory is asked for
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import threading
 import types
@@ -21,6 +22,7 @@ from micrograd.debug import watched
 from micrograd.effects import here
 from micrograd.guards import Given
 from micrograd.replay import Program
+from micrograd.standalone import save
 from micrograd.tracing import JitError
 
 P, R = ParamSpec("P"), TypeVar("R")
@@ -107,6 +109,30 @@ class Jit(Generic[P, R]):
         if self._last is None:
             raise RuntimeError("source: the function has not been called, and is not written yet")
         return self._last.source
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the program that was written last into a file that needs NumPy alone.
+
+            with no_grad():
+                predict(x)
+            predict.save("predict.py")  # elsewhere: from predict import predict
+
+        Beside `predict.py` stands `predict.npz` with the parameters and other arrays as they are
+        now. The file has a function of the same name, which takes the arrays and Tensors of the
+        call as arrays of the same dtypes and shapes; numbers and strings are as they were. It
+        gives what the function returns, to the same bits. If that is a single number, and was not
+        computed under `no_grad`, it gives a pair: that, and the gradients by the names of
+        parameters and arguments; `arrays["layers.0.weights"] -= lr * gradients["layers.0.weights"]`
+        is then a step of training. One call at a time: its memory is used again.
+
+        Raises:
+            RuntimeError: the function has not been called.
+            ValueError: path does not end in .py.
+            JitError: the program uses an object of yours that can't be written into a file.
+        """
+        if self._last is None:
+            raise RuntimeError("save: the function has not been called, and is not written yet")
+        save(self._last, path)
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)

@@ -147,9 +147,8 @@ def sizes(layer: str, **given: int) -> tuple[int, ...]:
     return tuple(integer(f"{layer}: {name}", n) for name, n in given.items())
 
 
-def integers_below(name: str, numbers: ArrayLike, classes: int) -> np.ndarray:
+def integers_below(name: str, numbers: np.ndarray, classes: int) -> np.ndarray:
     """Integers from 0 to classes - 1."""
-    numbers = array_of(name, numbers)
     if numbers.dtype.kind not in "iu":
         raise TypeError(f"{name}: expected integers, got dtype {numbers.dtype}")
     if numbers.size and not 0 <= numbers.min() <= numbers.max() < classes:

@@ -35,7 +35,7 @@ from micrograd.program import (
 )
 from micrograd.protocol import Protocol
 from micrograd.recording import next_age, recording
-from micrograd.tracing import Doors, JitError, Trace, Tracer, watching
+from micrograd.tracing import Doors, JitError, Trace, Tracer, state_of, watching
 
 is_ = operator.is_
 
@@ -80,7 +80,7 @@ class Program:
             guards.look_into(x)
         self.trace = trace = Trace({})
         self.tensor_names: dict[int, str] = {}
-        trace.generators = [(g, g.bit_generator.state) for g in guards.generators.values()]
+        trace.generators = [(g, state_of(g)) for g in guards.generators.values()]
         trace.outside = [a for a in given.arrays if isinstance(a, np.ndarray)]
         inputs = [trace.new(a) for a in given.arrays]
         shadows = []
@@ -112,10 +112,14 @@ class Program:
         self.seen = [t._value for t in self.closed_over]
 
     def names_of_modules(self) -> dict[int, str]:
-        """The modules' names in the largest that holds them; parameters' names beside."""
+        """The modules' names in the largest that holds them; beside, parameters' and buffers'."""
         names: dict[int, str] = {}
         for m in sorted(self.guards.modules.values(), key=lambda m: len(m.named_modules())):
-            names.update({id(x): name for name, x in m.named_modules().items()})
+            for name, x in m.named_modules().items():
+                names[id(x)] = name
+                for k, v in vars(x).items():
+                    if isinstance(v, np.ndarray):
+                        self.tensor_names[id(v)] = f"{name}.{k}" if name else k
             with suppress(ValueError):
                 self.tensor_names.update({id(p): n for n, p in m.named_parameters()})
         return names
@@ -298,7 +302,7 @@ class Program:
             mine = self.tensor_names.get(id(t)) or t.label or self.guards.names.get(id(t), "tensor")
             wish = named.get(("tensor", i)) or mine
             wishes[trace.leaf_tracers[id(t)].number] = wish
-        attributes = self.guards.names
+        attributes = {**self.guards.names, **self.tensor_names}
         self.states = [a for a, _ in trace.states]
         wishes.update({n: attributes.get(id(a), "state") for a, n in trace.states})
         writer = self.writer = Writer(listing, wishes, self.results, attributes)
