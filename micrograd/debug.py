@@ -5,7 +5,6 @@ from __future__ import annotations
 import linecache
 import os
 import sys
-import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,8 @@ import numpy as np
 from micrograd import engine
 from micrograd.arrays import describe
 from micrograd.calculus import grad
+from micrograd.doors import Watcher, watching
+from micrograd.effects import here
 from micrograd.engine import Tensor
 from micrograd.protocol import data_of
 from micrograd.recording import recording
@@ -153,52 +154,43 @@ def detect_anomaly() -> Iterator[None]:
         RuntimeError: the array of an operand, or of a result, was changed between the operation
             and `backward()`, which would compute a derivative with the wrong numbers.
     """
-    entry, depth = object(), _inside.depth
-    try:
-        with _doors.lock:
-            if not _doors.inside:
-                _doors.real = engine.record, engine.backpropagate
-            _doors.inside.add(entry)
-            engine.record, engine.backpropagate = _record, _backpropagate
-        _inside.depth = depth + 1
-        with np.errstate(all="ignore"):  # here these are errors, with more to say than a warning
-            yield
-    finally:  # also where Ctrl-C came while this was half entered, wherever that was
-        _inside.depth = depth
-        with _doors.lock:
-            if entry in _doors.inside:
-                _doors.inside.remove(entry)
-                if not _doors.inside:
-                    engine.record, engine.backpropagate = _doors.real
+    if here.watcher is not None and not _watched():
+        raise RuntimeError("detect_anomaly: enter it around the call of the jitted function")
+    with watching(_Anomalies()), np.errstate(all="ignore"):  # errors here, with more to say
+        yield
 
 
-def watched() -> bool:
+def _watched() -> bool:
     """Whether this thread is inside `detect_anomaly`."""
-    return _inside.depth > 0
+    return isinstance(here.watcher, _Anomalies)
 
 
-class _Doors:
-    """The functions that every operation and every way back passes, and what they were before."""
+class _Anomalies(Watcher):
+    """Judges what operations and their derivatives give."""
 
-    lock = threading.Lock()
-    inside: set[object] = set()  # noqa: RUF012 (each time that a thread entered and has not left)
-    real = engine.record, engine.backpropagate
+    def record(self, record, op, forward, operands, derivatives):
+        return (
+            _judged(record, op, forward, operands, derivatives)
+            if operands
+            else record(op, forward, operands, derivatives)
+        )
+
+    def backpropagate(self, backpropagate, output, *how, **options):
+        """Judge what operations recorded outside gave."""
+        gradients = backpropagate(output, *how, **options)
+        for node in gradients:
+            for place, x in enumerate(node.operands):
+                d = data_of(gradients[x]) if isinstance(x, Tensor) and x in gradients else 0
+                if not np.isfinite(d).all():
+                    values = [data_of(y) for y in node.operands]
+                    raise _bad_gradient(node.op, place, d, node.data, values, None)
+        return gradients
 
 
-class _Inside(threading.local):
-    """How many times this thread has entered `detect_anomaly` without having left it."""
-
-    depth = 0
-
-
-_doors, _inside = _Doors(), _Inside()
-
-
-def _record(op: str, forward: Callable, operands: tuple, derivatives: tuple) -> Tensor:
-    """In the place of `engine.record`: judges what the operation and its derivatives give."""
-    record, _ = _doors.real
-    if not _inside.depth or not operands:
-        return record(op, forward, operands, derivatives)
+def _judged(
+    record: Callable, op: str, forward: Callable, operands: tuple, derivatives: tuple
+) -> Tensor:
+    """The operation, whose result is judged, and what its derivatives give when they are used."""
     line, differentiating = _caller()
     before = []  # the arrays, and their checksums
 
@@ -216,7 +208,7 @@ def _record(op: str, forward: Callable, operands: tuple, derivatives: tuple) -> 
 
     def watched(place: int, derivative: Callable) -> Callable:
         def judged(g, y, *used):
-            if not _inside.depth:
+            if not _watched():
                 return derivative(g, y, *used)
             now = [data_of(x) for x in (y, *used[: len(operands)], *operands)]
             for i, (array, checksum) in enumerate(zip(now, before)):
@@ -242,20 +234,6 @@ def _record(op: str, forward: Callable, operands: tuple, derivatives: tuple) -> 
     return record(op, watched_forward, operands, derivatives)
 
 
-def _backpropagate(output: Tensor, start, *how, **options) -> dict:
-    """In the place of `engine.backpropagate`: judges what operations recorded outside gave."""
-    _, backpropagate = _doors.real
-    gradients = backpropagate(output, start, *how, **options)
-    if _inside.depth:
-        for node in gradients:
-            for place, x in enumerate(node.operands):
-                d = data_of(gradients[x]) if isinstance(x, Tensor) and x in gradients else 0
-                if not np.isfinite(d).all():
-                    values = [data_of(y) for y in node.operands]
-                    raise _bad_gradient(node.op, place, d, node.data, values, None)
-    return gradients
-
-
 def _bad_gradient(op, place, d, y, operands, line) -> FloatingPointError:
     return FloatingPointError(
         f"backward: the gradient of operand {place} of {op!r} is {_first_non_finite(d)}"
@@ -263,6 +241,7 @@ def _bad_gradient(op, place, d, y, operands, line) -> FloatingPointError:
     )
 
 
+BACKPROPAGATE = engine.backpropagate.__code__
 _NOT_THE_CALLER = tuple(os.path.dirname(m.__file__) + os.sep for m in (engine, np))
 
 
@@ -270,7 +249,7 @@ def _caller() -> tuple[tuple[str, int, str], bool]:
     """The file, line and function that called the engine, and whether it is differentiating."""
     frame, differentiating = sys._getframe(2), False
     while frame.f_back and frame.f_code.co_filename.startswith(_NOT_THE_CALLER):
-        differentiating |= frame.f_code is _doors.real[1].__code__
+        differentiating |= frame.f_code is BACKPROPAGATE
         frame = frame.f_back
     return (frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name), differentiating
 

@@ -18,7 +18,6 @@ from contextlib import suppress
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from micrograd.arrays import describe
-from micrograd.debug import watched
 from micrograd.effects import here
 from micrograd.guards import Given
 from micrograd.replay import Program
@@ -71,7 +70,7 @@ class Jit(Generic[P, R]):
         self._in_a_row = 0
 
     def __call__(self, *args: P.args, **options: P.kwargs) -> R:
-        if here.watcher is not None or watched():
+        if here.watcher is not None:
             return self._function(*args, **options)  # inside another, or of detect_anomaly()
         given = Given(args, options)
         programs = self._programs.get(given.key)

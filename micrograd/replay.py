@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from micrograd import arrays, engine
+from micrograd import arrays, doors, engine
 from micrograd.arrays import describe
 from micrograd.calculus import grad
+from micrograd.doors import Watcher, watching
 from micrograd.engine import Tensor
 from micrograd.guards import Given, Guards
 from micrograd.module import noted
@@ -33,9 +34,8 @@ from micrograd.program import (
     without_ones,
     words_in,
 )
-from micrograd.protocol import Protocol
 from micrograd.recording import next_age, recording
-from micrograd.tracing import Doors, JitError, Trace, Tracer, state_of, watching
+from micrograd.tracing import JitError, Trace, Tracer, state_of
 
 is_ = operator.is_
 
@@ -200,13 +200,13 @@ class Program:
         outs = [self.outputs[i] for i in wanted]
         try:
             if len(outs) == 1:
-                found = Doors.backpropagate(outs[0], gradients[0])
+                found = doors.backpropagate(outs[0], gradients[0])
             else:
-                joint = Doors.record(
+                joint = doors.record(
                     "joint", lambda *xs: trace.new(np.float64(0)), tuple(outs),
                     tuple([lambda *_, g=g: g for g in gradients]),
                 )  # fmt: skip
-                found = Doors.backpropagate(joint, trace.new(np.float64(1)))
+                found = doors.backpropagate(joint, trace.new(np.float64(1)))
         finally:
             trace.back, trace.place = False, None
         places = {id(t): i for i, (t, _) in enumerate(trace.uses)}
@@ -691,7 +691,7 @@ class Sum(np.ndarray):
         return total
 
 
-class Script:
+class Script(Watcher):
     """Lets a function run eagerly once more, on tensors of its own, with the same draws."""
 
     def __init__(self, run: Run):
@@ -705,8 +705,7 @@ class Script:
 
     def of(self, t: Tensor) -> Tensor:
         if id(t) not in self.stand_ins:
-            same = Doors.record if Doors.inside else engine.record
-            self.stand_ins[id(t)] = same("same", lambda x: x, (t,), (lambda g, y, x: g,))
+            self.stand_ins[id(t)] = doors.record("same", lambda x: x, (t,), (lambda g, y, x: g,))
         return self.stand_ins[id(t)]
 
     def record(self, record, op, forward, operands, derivatives):
@@ -719,18 +718,6 @@ class Script:
 
     def effect(self, function: Callable, args: tuple) -> Any:
         return next(self.drawn)
-
-    def state(self, array: np.ndarray) -> np.ndarray:
-        return array
-
-    def data(self, t: Tensor) -> Any:
-        return Protocol.data.fget(t)
-
-    def grad(self, t: Tensor) -> None: ...
-
-    def setting(self) -> None: ...
-
-    def backpropagating(self) -> None: ...
 
 
 def tensors_in(x: Any, arguments: list[Tensor]) -> list[Tensor]:

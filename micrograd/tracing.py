@@ -13,17 +13,15 @@ import pickle
 import random
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from micrograd import engine
 from micrograd.arrays import KINDS
-from micrograd.effects import here
+from micrograd.doors import Watcher
 from micrograd.engine import Tensor
-from micrograd.protocol import Protocol
 from micrograd.recording import recorded_for
 
 OURS = tuple(os.path.dirname(m.__file__) + os.sep for m in (engine, np))
@@ -152,7 +150,7 @@ def name_of(function: Callable) -> str:
     return f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1)
 
 
-class Trace:
+class Trace(Watcher):
     """The calls that a function makes, and the values in them, by number."""
 
     def __init__(self, names: dict[int, str]):
@@ -305,7 +303,7 @@ class Trace:
         self.refused = self.refused or error
         raise error
 
-    # The doors
+    # What it watches
 
     def record(self, record, op: str, forward: Callable, operands: tuple, derivatives: tuple):
         """An operation of the function's, whose operands from outside get stand-ins."""
@@ -330,13 +328,13 @@ class Trace:
             self.both.add(id(t))
         return self.leaf(t)
 
-    def grad(self, t: Tensor) -> None:
+    def look_at_grad(self, t: Tensor) -> None:
         self.refuse("a gradient that is read inside of the function: it")
 
-    def setting(self) -> None:
+    def set_data(self, t: Tensor) -> None:
         self.refuse("data that is set inside of the function: it")
 
-    def backpropagating(self) -> None:
+    def backpropagate(self, backpropagate, output, *how, **options) -> None:
         self.refuse("gradients computed inside of the function: jit its forward part alone, they")
 
     # What happens anew at every call
@@ -593,30 +591,6 @@ def writable(trace: Trace, target: Any) -> Tracer:
     return target
 
 
-# The doors: every operation, and every tensor's data, while a function is written out
-
-
-class Doors:
-    lock = threading.Lock()
-    inside = 0
-    record = backpropagate = None
-
-
-def _record(op: str, forward: Callable, operands: tuple, derivatives: tuple) -> Tensor:
-    """In the place of `engine.record`: lets stand-ins take part for tensors from outside."""
-    watcher = here.watcher
-    if watcher is None:
-        return Doors.record(op, forward, operands, derivatives)
-    return watcher.record(Doors.record, op, forward, operands, derivatives)
-
-
-def _backpropagate(output: Tensor, *args, **options) -> dict:
-    """In the place of `engine.backpropagate`."""
-    if here.watcher is not None:
-        here.watcher.backpropagating()
-    return Doors.backpropagate(output, *args, **options)
-
-
 def placed(trace: Trace, derivative: Callable, place: Any) -> Callable:
     """A derivative whose calls are entered under the place of the operation itself."""
 
@@ -629,43 +603,3 @@ def placed(trace: Trace, derivative: Callable, place: Any) -> Callable:
                 trace.place = outer
 
     return call
-
-
-def _data_of_watched(t: Tensor) -> Any:
-    if here.watcher is None:
-        return Protocol.data.fget(t)
-    return here.watcher.data(t)
-
-
-def _grad_of_watched(t: Tensor) -> Any:
-    if here.watcher is not None:
-        here.watcher.grad(t)
-    return Protocol.grad.fget(t)
-
-
-def _set_data(t: Tensor, value: Any) -> None:
-    if here.watcher is not None:
-        here.watcher.setting()
-    Protocol.data.fset(t, value)
-
-
-@contextmanager
-def watching(watcher: Any) -> Iterator[None]:
-    """Let the watcher see all that this thread computes with Tensors."""
-    with Doors.lock:
-        if not Doors.inside:
-            Doors.record, Doors.backpropagate = engine.record, engine.backpropagate
-            engine.record, engine.backpropagate = _record, _backpropagate
-            Tensor.data = property(_data_of_watched, _set_data, doc=Protocol.data.__doc__)
-            Tensor.grad = property(_grad_of_watched, Protocol.grad.fset, doc=Protocol.grad.__doc__)
-        Doors.inside += 1
-    outer, here.watcher = here.watcher, watcher
-    try:
-        yield
-    finally:
-        here.watcher = outer
-        with Doors.lock:
-            Doors.inside -= 1
-            if not Doors.inside:
-                engine.record, engine.backpropagate = Doors.record, Doors.backpropagate
-                del Tensor.data, Tensor.grad

@@ -1,5 +1,6 @@
 """`jit`: values and gradients to the last bit, and what it refuses."""
 
+import contextlib
 import copy
 import gc
 import math
@@ -15,7 +16,7 @@ from networks import Transformer, rng
 from strategies import graphs, numbers, seeds
 from table import ROWS, search
 
-from micrograd import Tensor, effect, grad, jit, nn, no_grad, optim, state
+from micrograd import Tensor, effect, engine, grad, jit, nn, no_grad, optim, state
 from micrograd.debug import detect_anomaly
 from micrograd.jit import JitError
 
@@ -496,6 +497,55 @@ def test_inside_detect_anomaly_it_runs_as_it_is():
     jitted(Tensor([1.0, 2.0]))
     with detect_anomaly(), pytest.raises(FloatingPointError, match="log"):
         jitted(Tensor([0.0, 1.0]))
+
+
+@pytest.mark.parametrize("anomalies_first", [True, False])
+def test_threads_that_trace_and_that_detect_anomalies_do_not_disturb_each_other(anomalies_first):
+    inside, leave = threading.Event(), threading.Event()
+    before = engine.record, engine.backpropagate
+    results = []
+
+    @jit
+    def function(x):
+        y = x * x
+        inside.set()
+        leave.wait(10)
+        return y.sum()
+
+    def traces():
+        x = Tensor(np.arange(3.0))
+        for _ in range(2):
+            function(x).backward()
+        results.append(x.grad.tolist())
+
+    thread = threading.Thread(target=traces)
+    with contextlib.ExitStack() as stack:
+        if anomalies_first:
+            stack.enter_context(detect_anomaly())
+        thread.start()
+        assert inside.wait(10)
+        if not anomalies_first:
+            stack.enter_context(detect_anomaly())
+            leave.set()
+            thread.join()
+        with pytest.raises(FloatingPointError, match="'log' gave -inf"):
+            np.log(Tensor(0.0))
+    leave.set()
+    thread.join()
+    assert results == [[0.0, 4.0, 8.0]]
+    assert (engine.record, engine.backpropagate) == before
+    assert not {"data", "grad"} & vars(Tensor).keys()
+    assert np.log(Tensor(0.0)).item() == -math.inf
+
+
+def test_anomalies_are_detected_around_a_jitted_function_not_inside():
+    @jit
+    def function(x):
+        with detect_anomaly():
+            return (x * x).sum()
+
+    with pytest.raises(RuntimeError, match="detect_anomaly: enter it around the call"):
+        function(Tensor([1.0]))
 
 
 @jit
