@@ -62,12 +62,8 @@ class Listing:
         """For each value whose memory it lies in, and which memory is written to."""
         self.root = list(range(len(self.values)))
         for call in self.calls:
-            if call.target is None and not fresh(call):
-                for n in call.gives:
-                    for m in call.uses:
-                        if shared(self.values[n], self.values[m]):
-                            self.root[n] = self.root[m]
-                            break
+            for n, i in call.views:
+                self.root[n] = self.root[call.uses[i]]
         self.written = {self.root[c.target] for c in self.calls if c.target is not None}
         self.written |= {self.root[n] for n in self.moving}
 
@@ -76,6 +72,14 @@ class Listing:
         if call.target is not None or call.operation.kind == "effect" or not call.gives:
             return False
         return not any(self.root[n] in self.written for n in [*call.uses, *call.gives])
+
+    def let_go(self) -> None:
+        """Keep of large arrays what can be seen from outside: they have no memory any more."""
+        for n in {n for c in self.calls for n in (*c.uses, *c.gives)} - self.constants.keys():
+            x = self.values[n]
+            if isinstance(x, np.ndarray) and x.size > 64:
+                one = np.empty(1, x.dtype)
+                self.values[n] = np.lib.stride_tricks.as_strided(one, x.shape, x.strides)
 
     def rename(self, new: dict[int, int]) -> None:
         """Let other values take the places of some."""
@@ -90,23 +94,10 @@ class Listing:
                 args, options = replaced(c.args, Ref, ref), replaced(c.options, Ref, ref)
                 self.calls[i] = Call(
                     c.operation, args, options, c.results, c.target, c.place, c.context, c.errstate,
-                    c.back,
+                    c.back, c.views,
                 )  # fmt: skip
         self.results = [new.get(n, n) for n in self.results]
         self.find_memory()
-
-
-def fresh(call: Call) -> bool:
-    """Whether the result is new memory, whatever it is given."""
-    kind, name = call.operation.kind, call.operation.name
-    return kind in ("ufunc", "binary", "unary", "builtin") or (
-        kind == "method" and name in ("sum", "max", "min", "prod", "mean", "copy", "std", "var")
-    )
-
-
-def shared(a: Any, b: Any) -> bool:
-    both = isinstance(a, np.ndarray) and isinstance(b, np.ndarray)
-    return both and np.may_share_memory(a, b)
 
 
 # Passes
@@ -205,7 +196,7 @@ def equal_once(listing: Listing, ready: set[int] | None = None) -> None:
     for c in listing.calls:
         if isinstance(c.results, int) and listing.steady(c) and c.operation.name != "copy":
             args = replaced((c.args, c.options), Ref, lambda r: Ref(new.get(r.number, r.number)))
-            key = (c.operation.kind, c.operation.name, text_of(args), str(c.errstate))
+            key = (c.operation.kind, c.operation.name, key_of(args), key_of(c.errstate))
             first = seen.get(key)
             if first is not None and (ready is None or not c.back or first[1] or first[0] in ready):
                 new[c.results] = first[0]
@@ -216,16 +207,16 @@ def equal_once(listing: Listing, ready: set[int] | None = None) -> None:
     listing.rename(new)
 
 
-def text_of(x: Any) -> str:
-    """x as a text that is the same for equal arguments."""
+def key_of(x: Any) -> Any:
+    """What is the same for equal arguments, and can be looked up."""
     if isinstance(x, Ref):
-        return f"value {x.number}"
+        return Ref, x.number
     if isinstance(x, (tuple, list)):
-        return f"{type(x).__name__}({', '.join(map(text_of, x))})"
+        return (type(x), *map(key_of, x))
     if isinstance(x, dict):
-        return str({k: text_of(v) for k, v in x.items()})
+        return (dict, *((k, key_of(v)) for k, v in x.items()))
     simple = x is None or isinstance(x, (bool, int, float, str, slice, np.generic, np.dtype, type))
-    return f"{type(x).__name__} {x!r}" if simple or x is ... else f"object {id(x)}"
+    return type(x), repr(x) if simple or x is ... else id(x)
 
 
 def without_dead(listing: Listing) -> None:
@@ -299,7 +290,7 @@ class Writer:
         """A writer that goes on where this one has ended, with a way back of its own."""
         new = copy.copy(self)
         new.listing, new.leaving = listing, {listing.root[n] for n in leaving}
-        new.names, new.fixed = dict(self.names), set(self.fixed)
+        new.names, new.fixed, new.over = dict(self.names), set(self.fixed), {}
         new.buffer_of, new.memory = dict(self.buffer_of), copy.deepcopy(self.memory)
         return new
 

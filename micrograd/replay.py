@@ -192,7 +192,7 @@ class Program:
 
     # Writing
 
-    def way_back(self, wanted: list[int], starts: list[Any], constant: bool = False) -> Back:
+    def way_back(self, wanted: list[int], starts: list[Any]) -> Back:
         """The way back from these outputs, for gradients of the layout of those given."""
         trace = self.trace
         before, trace.back = len(trace.calls), True
@@ -221,8 +221,7 @@ class Program:
                 parts[i] = use, source[n].uses[0]
             met.add(leaf)
         numbers = [g.number for g in gradients]
-        constants = {numbers[0]: starts[0]} if constant else {}
-        return Back(calls, parts, numbers, constants)
+        return Back(calls, parts, numbers, {})
 
     def optimized(self, back: Back | None, more: list[int], ready: set[int] | None) -> Listing:
         """The calls, forward and back, once all passes have been over them."""
@@ -252,7 +251,8 @@ class Program:
             usual = self.way_back(self.back, ones)
             backs[tuple([(i, g.strides) for i, g in zip(self.back, ones)])] = usual
             if len(self.outputs) == 1 and not self.outputs[0].ndim:
-                backs["one"] = self.way_back(self.back, ones, constant=True)
+                constants = {usual.starts[0]: ones[0]}
+                backs["one"] = Back(usual.calls, usual.parts, usual.starts, constants)
         self.use_leaf = [leaf for _, leaf in trace.uses]
         self.operands: list[int] = []  # the leaf of each operand of the result
         self.place_of: dict[int, int] = {}  # of a use: which operand it is
@@ -276,10 +276,13 @@ class Program:
         self.needed_numbers = needed & (self.forward_numbers | self.input_numbers(inputs))
         self.write_forward(listing, given, inputs)
         for key, back in backs.items():
-            self.write_back(key, back)
+            if key == "one" or "one" not in backs:
+                self.write_back(back)
+            else:  # later, if a gradient comes that isn't 1
+                back.listing.let_go()
         self.backs = backs
-        if usual is None or (len(self.outputs) == 1 and not self.outputs[0].ndim):
-            self.let_go()
+        # whether no other way back can be asked for, and the traced arrays aren't needed any more
+        self.complete = usual is None or "one" in backs
 
     def input_numbers(self, inputs: list[int]) -> set[int]:
         trace = self.trace
@@ -358,7 +361,7 @@ class Program:
             self.namespace["forward_memory"],
         )
 
-    def write_back(self, key: Any, back: Back) -> None:
+    def write_back(self, back: Back) -> None:
         """Write a way back, whose listing is there."""
         listing = back.listing
         calls = [c for c in listing.calls if c.back]
@@ -433,43 +436,43 @@ class Program:
             back.apart = self.namespace["backward"]
         return back.apart
 
-    def let_go(self) -> None:
-        """Forget the traced arrays once the first call's result is made."""
-        self.complete = True
-
-    complete = False
-
     @property
     def source(self) -> str:
-        backs = [b.source for b in self.backs.values()]
+        backs = [b.source for b in self.backs.values() if b.source]
         parts = ["\n".join(["import numpy as np", "", *self.writer.header]), self.forward_source]
         return "\n\n".join([*parts, *backs[-1:]])
 
     def way_back_for(self, key: Any) -> Back:
         """The way back that starts from gradients of these outputs, of these layouts."""
         with self.lock:
-            if key not in self.backs:
-                if self.complete:
-                    raise RuntimeError(f"jit: no way back for gradients {key}")
-                starts = []
-                for i, strides in key:
-                    _, dtype, shape, _ = self.out_kinds[i]
-                    starts.append(like(dtype, shape, strides))
-                trace = self.trace
-                trace.open, trace.thread = True, threading.get_ident()
-                try:
-                    with watching(trace):
-                        back = self.way_back([i for i, _ in key], starts)
-                finally:
-                    trace.open = False
-                have = self.needed_numbers | set(self.writer.fixed)
-                back.listing = self.optimized(back, [*self.numbers], have)
-                missing = self.needed(back) - have - set(self.writer.inputs)
-                if missing:
-                    raise RuntimeError("jit: a way back needs what the way forward did not keep")
-                self.write_back(key, back)
-                self.backs[key] = back
-        return self.backs[key]
+            back = self.backs.get(key)
+            if back is None:
+                back = self.traced_back(key)
+            if back.function is None:
+                self.write_back(back)
+            self.backs[key] = back
+        return back
+
+    def traced_back(self, key: Any) -> Back:
+        """A way back that nobody has asked for yet."""
+        if self.complete:
+            raise RuntimeError(f"jit: no way back for gradients {key}")
+        starts = []
+        for i, strides in key:
+            _, dtype, shape, _ = self.out_kinds[i]
+            starts.append(like(dtype, shape, strides))
+        trace = self.trace
+        trace.open, trace.thread = True, threading.get_ident()
+        try:
+            with watching(trace):
+                back = self.way_back([i for i, _ in key], starts)
+        finally:
+            trace.open = False
+        have = self.needed_numbers | set(self.writer.fixed)
+        back.listing = self.optimized(back, [*self.numbers], have)
+        if self.needed(back) - have - set(self.writer.inputs):
+            raise RuntimeError("jit: a way back needs what the way forward did not keep")
+        return back
 
     # Running
 
@@ -618,7 +621,9 @@ class Run:
                 i: x[()] if isinstance(x, np.ndarray) and not x.ndim else x for i, x in gs.items()
             }
             key = tuple([(i, gs[i].strides) for i in sorted(gs)])
-        back = program.backs.get(key) or program.way_back_for(key)
+        back = program.backs.get(key)
+        if back is None or back.function is None:
+            back = program.way_back_for(key)
         together = not back.several or next_age() == self.age - 1
         function = back.function if together else program.parted(back)
         with self.lock:

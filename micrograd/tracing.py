@@ -57,13 +57,14 @@ class Call:
 
     __slots__ = (
         "args", "back", "context", "errstate", "gives", "operation", "options", "place", "results",
-        "target", "uses",
+        "target", "uses", "views",
     )  # fmt: skip
 
     def __init__(
-        self, operation, args, options, results, target, place, context, errstate, back=False
+        self, operation, args, options, results, target, place, context, errstate, back, views=()
     ):
         self.back = back  # whether it is of the way back
+        self.views = views  # pairs: the number of a result, the place in `uses` of its memory's
         self.operation, self.args, self.options = operation, args, options
         self.results = results  # a number, or a tuple of numbers and None
         self.target = target  # the number of the array that it writes to, or None
@@ -72,6 +73,14 @@ class Call:
         self.uses = [*refs_in(args), *refs_in(tuple(options.values()))]
         every = results if isinstance(results, tuple) else (results,)
         self.gives = [n for n in every if n is not None]
+
+
+def fresh(operation: Operation) -> bool:
+    """Whether the result is new memory, whatever it is given."""
+    kind, name = operation.kind, operation.name
+    return kind in ("ufunc", "binary", "unary", "builtin") or (
+        kind == "method" and name in ("sum", "max", "min", "prod", "mean", "copy", "std", "var")
+    )
 
 
 def refs_in(x: Any) -> list[int]:
@@ -258,8 +267,20 @@ class Trace(Watcher):
             operation, args, options, numbers, None if target is None else target.number,
             self.place or self.place_of_forward(), self.context, errstate, self.back,
         )  # fmt: skip
+        if target is None and not fresh(operation):
+            call.views = tuple((n, i) for n in call.gives for i in self.sharing(n, call.uses))
         self.calls.append(call)
         return out
+
+    def sharing(self, n: int, uses: list[int]) -> list[int]:
+        """The first place in uses of a value whose memory the value n lies in, if there is one."""
+        y = self.values[n]
+        for i, m in enumerate(uses):
+            x = self.values[m]
+            both = isinstance(x, np.ndarray) and isinstance(y, np.ndarray)
+            if both and np.may_share_memory(x, y):
+                return [i]
+        return []
 
     def place_of_forward(self) -> str:
         """The module that runs, or the user's line."""
