@@ -195,8 +195,7 @@ def equal_once(listing: Listing, ready: set[int] | None = None) -> None:
     calls = []
     for c in listing.calls:
         if isinstance(c.results, int) and listing.steady(c) and c.operation.name != "copy":
-            args = replaced((c.args, c.options), Ref, lambda r: Ref(new.get(r.number, r.number)))
-            key = (c.operation.kind, c.operation.name, key_of(args), key_of(c.errstate))
+            key = c.operation.kind, c.operation.name, key_of((c.args, c.options, c.errstate), new)
             first = seen.get(key)
             if first is not None and (ready is None or not c.back or first[1] or first[0] in ready):
                 new[c.results] = first[0]
@@ -207,14 +206,14 @@ def equal_once(listing: Listing, ready: set[int] | None = None) -> None:
     listing.rename(new)
 
 
-def key_of(x: Any) -> Any:
-    """What is the same for equal arguments, and can be looked up."""
+def key_of(x: Any, new: dict[int, int]) -> Any:
+    """What is the same for equal arguments, and can be looked up; new: of values, which are one."""
     if isinstance(x, Ref):
-        return Ref, x.number
+        return Ref, new.get(x.number, x.number)
     if isinstance(x, (tuple, list)):
-        return (type(x), *map(key_of, x))
+        return (type(x), *[key_of(y, new) for y in x])
     if isinstance(x, dict):
-        return (dict, *((k, key_of(v)) for k, v in x.items()))
+        return (dict, *[(k, key_of(v, new)) for k, v in x.items()])
     simple = x is None or isinstance(x, (bool, int, float, str, slice, np.generic, np.dtype, type))
     return type(x), repr(x) if simple or x is ... else id(x)
 
@@ -275,6 +274,7 @@ class Writer:
         self.names: dict[int, str] = {}
         self.leaving = {listing.root[n] for n in leaving}
         self.taken = {"np", "memory", "kept", "forward", "backward", *dir(builtins)}
+        self.count: Counter[str] = Counter()  # of names that differ in a number alone
         self.known: dict[str, str] = {}  # what the header makes: its name
         self.namespace: dict[str, Any] = {}
         self.header: list[str] = []  # what is made once, for all
@@ -300,10 +300,10 @@ class Writer:
         wish = re.sub(r"\W+", "_", wish).strip("_") or "v"
         if keyword.iskeyword(wish) or wish[0].isdigit():
             wish = f"v_{wish}"
-        name, i = wish, 1
+        name = wish
         while name in self.taken:
-            i += 1
-            name = f"{wish}_{i}"
+            self.count[wish] += 1
+            name = f"{wish}_{self.count[wish] + 1}"
         self.taken.add(name)
         return name
 

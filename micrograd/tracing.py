@@ -182,7 +182,7 @@ class Trace(Watcher):
         self.thread, self.open, self.refused = threading.get_ident(), True, None
         self.place, self.context = None, ("", "")
         self.errstate, self.random = np.geterr(), drawn_so_far()
-        self.instruction, self.generators = None, []
+        self.instructions, self.generators = set(), []
 
     # Values
 
@@ -285,8 +285,8 @@ class Trace(Watcher):
     def place_of_forward(self) -> str:
         """The module that runs, or the user's line."""
         frame = users_frame()
-        if (instruction := (frame.f_code, frame.f_lasti)) != self.instruction:
-            self.instruction = instruction
+        if (instruction := (frame.f_code, frame.f_lasti)) not in self.instructions:
+            self.instructions.add(instruction)
             self.look_at_random()  # it takes 50 us, which is much at every call
         running = recorded_for.get()
         owner = running.owner if running else None
