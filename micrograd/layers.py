@@ -110,22 +110,31 @@ class Dropout(Module):
     torch_arguments = ("p",)
 
     def __init__(self, p: float = 0.5, rng: np.random.Generator | None = None):
-        if not isinstance(p, (int, float, np.floating)) or not 0 <= p <= 1:
-            raise ValueError(f"Dropout: p is a probability, got {p!r}")
-        self.p, self.rng = p, rng
+        self.p, self.rng = probability("Dropout: p", p), rng
 
     def __call__(self, x) -> Tensor:
         if not self.training or self.p == 0:
             return x
-        x = floating("Dropout", x)
-        keep = effect((self.rng or np.random).random, x.shape) >= self.p
-        return x * (keep.astype(x.dtype) / max(1 - self.p, np.finfo(x.dtype).tiny))
+        return dropped(floating("Dropout", x), self.p, self.rng)
 
     def torch_modules(self, door: Door) -> list:
         return [door.nn.Dropout(self.p)]
 
     def __repr__(self) -> str:
         return f"Dropout({self.p})"
+
+
+def probability(name: str, p: float) -> float:
+    """p itself, once it is sure that it is one."""
+    if not isinstance(p, (int, float, np.floating)) or not 0 <= p <= 1:
+        raise ValueError(f"{name} is a probability, got {p!r}")
+    return p
+
+
+def dropped(x, p: float, rng: np.random.Generator | None) -> Tensor:
+    """x with each element zeroed with probability p, and the others divided by 1 - p."""
+    keep = effect((rng or np.random).random, x.shape) >= p
+    return x * (keep.astype(x.dtype) / max(1 - p, np.finfo(x.dtype).tiny))
 
 
 def floating(name: str, x, parameter: Tensor | None = None):
