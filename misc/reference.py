@@ -262,7 +262,7 @@ def elsewhere() -> list[str]:
     ]  # fmt: skip
     for prefix, table in (
         ("t.", names.TENSOR), ("model.", names.MODULE), ("torch.", names.MICROGRAD),
-        ("nn.", names.NN), ("optim.", names.OPTIM),
+        ("nn.", names.NN), ("init.", names.INIT), ("optim.", names.OPTIM),
     ):  # fmt: skip
         for name, (numpys, ours) in table.items():
             lines.append(f"| `{prefix}{name}` | {numpys} | {ours} |")
