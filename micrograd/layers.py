@@ -162,10 +162,9 @@ def integers_below(name: str, numbers: ArrayLike, classes: int) -> np.ndarray:
     if numbers.dtype.kind not in "iu":
         raise TypeError(f"{name}: expected integers, got dtype {numbers.dtype}")
     if numbers.size and not 0 <= numbers.min() <= numbers.max() < classes:
-        raise IndexError(
-            f"{name}: expected integers from 0 to {classes - 1}, got {numbers.min()} to "
-            f"{numbers.max()}"
-        )
+        low, high = numbers.min(), numbers.max()
+        given = low if low == high else f"{low} to {high}"
+        raise IndexError(f"{name}: expected integers from 0 to {classes - 1}, got {given}")
     return numbers
 
 

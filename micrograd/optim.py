@@ -371,9 +371,12 @@ class Muon(Optimizer):
         eps: float = 1e-7,
     ):
         super().__init__(parameters, lr, weight_decay)
-        for p in self.parameters:
-            if p.ndim != 2:
-                raise ValueError(f"Muon: expected matrices, got a parameter of shape {p.shape}")
+        others = [p.shape for p in self.parameters if p.ndim != 2]
+        if others:
+            raise ValueError(
+                "Muon: expected matrices, such as [p for p in model.parameters() if p.ndim == 2], "
+                f"got {len(others)} of other shapes, the first {others[0]}; AdamW is for those"
+            )
         self.momentum = _number(self, "momentum", momentum)
         self.nesterov, self.eps = nesterov, _number(self, "eps", eps)
 

@@ -83,7 +83,7 @@ class _Recurrent(Module):
         return x, self._joined(states)
 
     def _ends(self, i: int) -> list[str]:
-        """How the names of layer i's parameters end: those on the way there, and on the way back."""
+        """How the names of the parameters of layer i end, in each direction."""
         return [f"l{i}", f"l{i}_reverse"] if self.bidirectional else [f"l{i}"]
 
     def _run(self, x, state: tuple, end: str) -> tuple[Tensor, tuple]:

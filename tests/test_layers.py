@@ -568,10 +568,13 @@ ERRORS = {
         lambda: nn.BatchNorm2d(3)(of(2, 3)), ValueError, "BatchNorm2d", "(2, 3)"),
     "BatchNorm2d of one pixel": (
         lambda: nn.BatchNorm2d(3)(of(1, 3, 1, 1)), ValueError, "BatchNorm2d", "(1, 3, 1, 1)"),
+    "MaxPool2d of nothing": (lambda: nn.MaxPool2d(), TypeError, "MaxPool2d.__init__()"),
+    "Conv2d of a size": (lambda: nn.Conv2d(1, 2, 3, size=1), TypeError, "Conv2d.__init__()"),
     "Dropout(1.5)": (lambda: nn.Dropout(1.5), ValueError, "Dropout", "1.5"),
     "Dropout(-0.1)": (lambda: nn.Dropout(-0.1), ValueError, "Dropout", "-0.1"),
     "Embedding of floats": (lambda: nn.Embedding(3, 2)([0.0]), TypeError, "Embedding", "float64"),
     "Embedding of 3 of 3": (lambda: nn.Embedding(3, 2)([0, 3]), IndexError, "Embedding", "0 to 2"),
+    "Embedding of 3 alone": (lambda: nn.Embedding(3, 2)([3]), IndexError, "0 to 2, got 3"),
     "Embedding of -1": (lambda: nn.Embedding(3, 2)([-1]), IndexError, "Embedding", "0 to 2", "-1"),
 }  # fmt: skip
 

@@ -498,6 +498,9 @@ def load_from(source):
 
 
 ERRORS = {
+    "Muon of a whole layer": (
+        lambda: optim.Muon(nn.Linear(3, 2).parameters()), ValueError, "Muon: expected matrices",
+        "got 1", "(2,)", "AdamW"),
     "no parameters": (lambda: optim.SGD([]), ValueError, "SGD", "no parameters"),
     "an empty generator": (lambda: optim.Adam(p for p in ()), ValueError, "Adam", "no parameters"),
     "a Tensor in place of a list": (lambda: optim.SGD(one()[0]), TypeError, "SGD", "Tensor"),

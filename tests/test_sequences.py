@@ -276,6 +276,7 @@ ERRORS = {
     "GRU of half a state": (
         lambda: nn.GRU(3, 4, 2, bidirectional=True)(of(2, 5, 3), of(2, 2, 4)),
         ValueError, "GRU", "(4, 2, 4)", "(2, 2, 4)"),
+    "LSTM's unknown option": (lambda: nn.LSTM(3, 4, size=2), TypeError, "LSTM.__init__()", "size"),
     "LSTM's dropout": (lambda: nn.LSTM(3, 4, 2, dropout=2), ValueError, "LSTM: dropout", "2"),
     "attention's dropout": (
         lambda: nn.MultiHeadAttention(4, 2, dropout=-1), ValueError, "Attention: dropout", "-1"),
