@@ -109,6 +109,9 @@ LAYERS = [
     ("Conv2d(3, 6, 2, groups=3, bias=False)", (2, 3, 3, 4)),
     ("Conv2d(12, 4, 3, groups=2, padding=1)", (2, 12, 4, 3)),
     ("Conv2d(3, 3, (2, 3), (1, 2), 1, (2, 1), 3, False)", (2, 3, 4, 5)),
+    ("Conv2d(2, 3, (3, 5), padding='same', dilation=(1, 2))", (2, 2, 4, 5)),
+    ("Conv2d(2, 3, 3, padding='valid', stride=2)", (2, 2, 7, 5)),
+    ("Conv1d(2, 3, 3, padding='same')", (2, 2, 7)),
     ("Conv1d(2, 3, 3)", (2, 2, 7)),
     ("Conv1d(2, 3, 3, stride=2, padding=2, bias=False)", (2, 2, 6)),
     ("Conv1d(4, 6, 2, dilation=3, groups=2)", (3, 4, 8)),
@@ -140,6 +143,14 @@ LAYERS = [
       for options in ("2", "3, stride=2", "3, stride=1", "2, stride=3", "(3, 2)", "3, padding=1",
                       "(3, 2), stride=(1, 2), padding=(1, 0)")),
     ("AvgPool2d(2)", (0, 3, 4, 4)),
+    *((f"MaxPool2d({options}, ceil_mode=True)", (2, 3, 7, 8, "ties"))
+      for options in ("2", "3, stride=2", "3, stride=2, padding=1", "2, stride=3, padding=1",
+                      "(3, 9)")),
+    *((f"AvgPool2d({options})", (2, 3, 7, 8))
+      for options in ("2, ceil_mode=True", "3, stride=2, padding=1, ceil_mode=True",
+                      "3, stride=2, padding=1, count_include_pad=False",
+                      "2, stride=3, padding=1, ceil_mode=True, count_include_pad=False",
+                      "(3, 9), ceil_mode=True", "2, count_include_pad=False")),
     ("Embedding(5, 3)", np.array([0, 4, 2])),
     ("Embedding(5, 3)", np.array([[1, 1, 4], [0, 1, 4]])),
     ("Embedding(5, 3)", np.array(2)),
@@ -421,7 +432,7 @@ def test_a_layer_leaves_nothing_to_the_garbage_collector(expression):
 @pytest.mark.parametrize(
     ("make", "what"),
     [
-        (lambda: nn.Conv2d(1, 2, 3, padding="same"), "Conv2d: padding"),
+        (lambda: nn.Conv2d(1, 2, 3, padding=None), "Conv2d: padding"),
         (lambda: nn.Conv2d(1, 2, 3, stride=0), "Conv2d: stride"),
         (lambda: nn.Conv2d(1, 2, 2.5), "Conv2d: kernel_size"),
         (lambda: nn.MaxPool2d((2, 2, 2)), "MaxPool2d: kernel_size"),
@@ -568,6 +579,12 @@ ERRORS = {
         lambda: nn.BatchNorm2d(3)(of(2, 3)), ValueError, "BatchNorm2d", "(2, 3)"),
     "BatchNorm2d of one pixel": (
         lambda: nn.BatchNorm2d(3)(of(1, 3, 1, 1)), ValueError, "BatchNorm2d", "(1, 3, 1, 1)"),
+    "Conv2d of an even window with padding by name": (
+        lambda: nn.Conv2d(1, 2, (3, 2), padding="same"), ValueError, "'same'", "(3, 2)", "x.pad"),
+    "Conv1d of a stride with padding by name": (
+        lambda: nn.Conv1d(1, 2, 3, stride=2, padding="same"), ValueError, "stride 1, got (2,)"),
+    "Conv2d of an unknown padding": (
+        lambda: nn.Conv2d(1, 2, 3, padding="full"), ValueError, "Conv2d: padding='full'", "same"),
     "MaxPool2d of nothing": (lambda: nn.MaxPool2d(), TypeError, "MaxPool2d.__init__()"),
     "Conv2d of a size": (lambda: nn.Conv2d(1, 2, 3, size=1), TypeError, "Conv2d.__init__()"),
     "Dropout(1.5)": (lambda: nn.Dropout(1.5), ValueError, "Dropout", "1.5"),

@@ -254,7 +254,7 @@ ERRORS = {
     "GRU of no layers": (lambda: nn.GRU(3, 4, 0), ValueError, "GRU: num_layers", "got 0"),
     "LSTM of half an input": (lambda: nn.LSTM(2.5, 3), TypeError, "LSTM: input_size", "2.5"),
     "from_torch of a padding by name": (
-        lambda: nn.from_torch(torch.nn.Conv2d(2, 3, 3, padding="same")),
+        lambda: nn.from_torch(torch.nn.Conv2d(2, 3, 2, padding="same")),
         TypeError, "from_torch: Conv2d: padding", "'same'"),
     "heads": (lambda: nn.MultiHeadAttention(6, 4), ValueError, "4 heads", "6"),
     "attention width": (
