@@ -85,7 +85,8 @@ class Embedding(Module):
         self.weight = Tensor((rng or np.random).normal(size=shape))
 
     def __call__(self, index: ArrayLike) -> Tensor:
-        """
+        """The vectors (..., embedding_dim) of integers (...).
+
         Raises:
             TypeError: index is not made of integers.
             IndexError: an integer is negative or not below num_embeddings.

@@ -66,6 +66,16 @@ class _Recurrent(Module):
                     setattr(self, f"{name}_{end}", p)
 
     def __call__(self, x, state=None) -> tuple[Tensor, Any]:
+        """The outputs of the last layer (n, time, hidden_size), and the last state of every layer.
+
+        Args:
+            x: (n, time, input_size).
+            state: what an earlier call gave as the second, or zeros if None: (num_layers, n,
+                hidden_size), a pair (h, c) of them for an LSTM.
+
+        Raises:
+            ValueError: the shapes don't fit.
+        """
         name = type(self).__name__
         x = floating(name, x, self.weight_ih_l0)
         if x.ndim != 3 or x.shape[2] != self.input_size or not x.shape[1]:
