@@ -16,7 +16,7 @@ from table import assert_same, compare, normal, search
 from torch.func import functional_call
 from torch.nn import functional
 
-from micrograd import Tensor, convolution, nn
+from micrograd import Tensor, convolution, jit, nn
 from micrograd.draw import draw
 from micrograd.protocol import data_of
 
@@ -274,6 +274,25 @@ def test_layer_in_float32(expression, kind, training):
         if isinstance(p, Tensor):
             assert_same(p.grad, q.grad, f"{expression}, gradient", 1e-4)
     assert_same_state(model, reference, 1e-5)
+
+
+@layers
+def test_a_layer_under_jit_gives_the_same_bits(expression, kind):
+    """In training, twice: values, gradients, and what it changes or draws on its way."""
+    results = []
+    for wrap in (lambda f: f, jit):
+        model, x = in_both(expression, True, np.float64)[0], an_input(kind)
+        x = x if x.dtype.kind == "i" else Tensor(x)
+        leaves = [*model.parameters(), *([x] if isinstance(x, Tensor) else [])]
+        f, arrays = wrap(lambda x, model=model: model(x) ** 2), []
+        np.random.seed(3)
+        for _ in range(2):
+            y = f(x)
+            y.backward(normal(np.random.default_rng(4), y.shape))
+            arrays += [y.data, *(t.grad.copy() for t in leaves)]
+        results.append([*arrays, *model.state_dict().values()])
+    for i, (ours, expected) in enumerate(zip(*results[::-1], strict=True)):
+        assert_same(ours, expected, f"{expression}, {i}", 0)
 
 
 @layers
