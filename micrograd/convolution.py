@@ -169,6 +169,7 @@ class _Convolution(Module):
             options += f", dilation={self.dilation}"
         if self.groups > 1:
             options += f", groups={self.groups}"
+        options += "" if self.bias is not None else ", bias=False"
         return f"{type(self).__name__}({channels}, {out}, {window}, {options})"
 
 

@@ -515,6 +515,15 @@ REPRS = {
         "Upsample(size=(3, 4), mode='bilinear', align_corners=True)",
     "MaxPool2d(2)": "MaxPool2d((2, 2), stride=(2, 2), padding=(0, 0))",
     "AvgPool2d(3, stride=2, padding=1)": "AvgPool2d((3, 3), stride=(2, 2), padding=(1, 1))",
+    "Conv2d(1, 2, 3, bias=False)":
+        "Conv2d(1, 2, (3, 3), stride=(1, 1), padding=(0, 0), bias=False)",
+    "AvgPool2d(2, ceil_mode=True, count_include_pad=False)":
+        "AvgPool2d((2, 2), stride=(2, 2), padding=(0, 0), ceil_mode=True, count_include_pad=False)",
+    "LSTM(3, 4)": "LSTM(3, 4, num_layers=1)",
+    "GRU(3, 4, 2, bias=False, dropout=0.1, bidirectional=True)":
+        "GRU(3, 4, num_layers=2, bias=False, dropout=0.1, bidirectional=True)",
+    "MultiHeadAttention(6, 2, dropout=0.1, bias=False)":
+        "MultiHeadAttention(6, 2, dropout=0.1, bias=False)",
     "Embedding(27, 10)": "Embedding(27, 10)",
     "Dropout(0.25)": "Dropout(0.25)",
     "LayerNorm(4)": "LayerNorm((4,))",
