@@ -430,10 +430,12 @@ class _Pool2d(Module):
         x = floating(name, x)
         _check_images(name, x)
         for n, k, s, p in zip(x.shape[2:], self.kernel, self.stride, self.padding):
-            last = -((k - n - 2 * p) // s) * s if self.ceil_mode else 0
-            if last >= n + p:  # no window starts in the padding behind
-                last -= s
-            widths.append((p, p + max(last + k - n - 2 * p, 0) if self.ceil_mode else p))
+            beyond = 0
+            if self.ceil_mode:
+                last = -((k - n - 2 * p) // s) * s
+                last -= s if last >= n + p else 0  # no window starts in the padding behind
+                beyond = max(last + k - n - 2 * p, 0)
+            widths.append((p, p + beyond))
         if any(map(any, widths)):
             x = np.pad(x, ((0, 0), (0, 0), *widths), constant_values=value)
         _check_window(name, x, self.kernel)
