@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from micrograd.arrays import array_of
 from micrograd.engine import Tensor
 from micrograd.init import torch, xavier
-from micrograd.layers import floating, sizes
+from micrograd.layers import dropped, floating, probability, sizes
 from micrograd.module import Module
 from micrograd.operations import where
 from micrograd.protocol import data_of
@@ -26,12 +26,12 @@ __all__ = ["MultiHeadAttention"]
 class MultiHeadAttention(Module):
     """softmax(q k^T / sqrt(d)) v in several heads of width d (Vaswani et al., 2017).
 
-    Its parameters are those of PyTorch's MultiheadAttention with `batch_first=True`; it gives the
-    output alone, without the weights of the attention.
+    Its parameters are those of PyTorch's MultiheadAttention with `batch_first=True`.
 
     Args:
         embed_dim: the width of queries, keys, values and the output.
         num_heads: the number of heads, which divides embed_dim.
+        dropout: the probability with which, in training, each weight of the attention is dropped.
         bias: whether there are biases.
         rng: a `np.random.Generator`; without it NumPy's global state is used.
     """
@@ -39,7 +39,6 @@ class MultiHeadAttention(Module):
     torch_name = "MultiheadAttention"
     torch_fixed = (
         ("batch_first", True),
-        ("dropout", 0.0),
         ("bias_k", None),
         ("add_zero_attn", False),
     )
@@ -48,6 +47,7 @@ class MultiHeadAttention(Module):
         self,
         embed_dim: int,
         num_heads: int,
+        dropout: float = 0.0,
         bias: bool = True,
         rng: np.random.Generator | None = None,
     ):
@@ -56,6 +56,7 @@ class MultiHeadAttention(Module):
             raise ValueError(f"MultiHeadAttention: {num_heads} heads don't divide {embed_dim}")
         e = embed_dim
         self.embed_dim, self.num_heads = e, num_heads
+        self.dropout, self.rng = probability("MultiHeadAttention: dropout", dropout), rng
         self.in_proj_weight = xavier(Tensor(np.zeros((3 * e, e))), rng)
         self.in_proj_bias = Tensor(np.zeros(3 * e)) if bias else None
         self.out_proj = {"weight": torch(Tensor(np.zeros((e, e))), rng)}
@@ -63,9 +64,17 @@ class MultiHeadAttention(Module):
             self.out_proj["bias"] = Tensor(np.zeros(e))
 
     def __call__(
-        self, query, key=None, value=None, mask: ArrayLike | None = None, causal: bool = False
-    ) -> Tensor:
-        """
+        self,
+        query,
+        key=None,
+        value=None,
+        mask: ArrayLike | None = None,
+        causal: bool = False,
+        need_weights: bool = False,
+        average_attn_weights: bool = True,
+    ) -> Tensor | Any:
+        """The output (n, t, embed_dim), or if need_weights a pair of it and of the weights.
+
         Args:
             query: (n, t, embed_dim).
             key, value: (n, s, embed_dim); the query if None, and the value the key.
@@ -73,6 +82,9 @@ class MultiHeadAttention(Module):
                 query may look, which is the opposite of PyTorch's `attn_mask`. A row without any
                 gives nan.
             causal: whether a query at i sees keys up to i alone.
+            need_weights: also give the weights of the attention, as PyTorch does by default.
+            average_attn_weights: their mean over the heads, (n, t, s); if False those of each,
+                (n, num_heads, t, s).
 
         Raises:
             ValueError: the shapes don't fit.
@@ -105,9 +117,14 @@ class MultiHeadAttention(Module):
             allowed = seen if allowed is None else seen & allowed
         if allowed is not None:
             scores = where(allowed, scores, -np.inf)
-        y = (scores.softmax(-1) @ v).swapaxes(1, 2).reshape(*x[0].shape[:2], e)
-        y = y @ self.out_proj["weight"].T
-        return y + self.out_proj["bias"] if "bias" in self.out_proj else y
+        weights = scores.softmax(-1)
+        if self.training and self.dropout:
+            weights = dropped(weights, self.dropout, self.rng)
+        y = (weights @ v).swapaxes(1, 2).reshape(*x[0].shape[:2], e) @ self.out_proj["weight"].T
+        y = y + self.out_proj["bias"] if "bias" in self.out_proj else y
+        if not need_weights:
+            return y
+        return y, weights.mean(axis=1) if average_attn_weights else weights
 
     @property
     def bias(self) -> bool:
@@ -116,7 +133,7 @@ class MultiHeadAttention(Module):
 
     def torch_modules(self, door: Door) -> list:
         theirs = door.nn.MultiheadAttention(
-            self.embed_dim, self.num_heads, bias=self.bias, batch_first=True
+            self.embed_dim, self.num_heads, self.dropout, self.bias, batch_first=True
         )
         door.filled(theirs, in_proj_weight=self.in_proj_weight, in_proj_bias=self.in_proj_bias)
         door.filled(theirs.out_proj, **self.out_proj)
@@ -126,10 +143,14 @@ class MultiHeadAttention(Module):
     def from_torch_module(cls, theirs, taker: Taker) -> MultiHeadAttention:
         if theirs.in_proj_weight is None:
             raise TypeError("from_torch: MultiheadAttention with kdim or vdim has no counterpart")
-        ours = cls(theirs.embed_dim, theirs.num_heads, theirs.in_proj_bias is not None)
+        ours = cls(
+            theirs.embed_dim, theirs.num_heads, theirs.dropout, theirs.in_proj_bias is not None
+        )
         taker.taken(ours, theirs)
         ours.out_proj = {n: taker.tensor(p) for n, p in theirs.out_proj.named_parameters()}
         return ours
 
     def __repr__(self) -> str:
-        return f"MultiHeadAttention({self.embed_dim}, {self.num_heads})"
+        options = f", dropout={self.dropout}" if self.dropout else ""
+        options += "" if self.bias else ", bias=False"
+        return f"MultiHeadAttention({self.embed_dim}, {self.num_heads}{options})"

@@ -86,7 +86,7 @@ class _Convolution(Module):
         out_channels: int,
         kernel_size: int | Pair,
         stride: int | Pair = 1,
-        padding: int | Pair = 0,
+        padding: int | Pair | str = 0,
         dilation: int | Pair = 1,
         groups: int = 1,
         bias: bool = True,
@@ -109,13 +109,29 @@ class _Convolution(Module):
             )
         window = _lengths(f"{name}: kernel_size", kernel_size, self._axes)
         self.stride = _lengths(f"{name}: stride", stride, self._axes)
-        self.padding = _lengths(f"{name}: padding", padding, self._axes, least=0)
         self.dilation = _lengths(f"{name}: dilation", dilation, self._axes)
+        if isinstance(padding, str) and not self._transposed:
+            padding = self._named_padding(padding, window)
+        self.padding = _lengths(f"{name}: padding", padding, self._axes, least=0)
         self.groups = int(groups)
         shape = (outer, inner // self.groups, *window)
         fan_in, fan_out = math.prod(shape[1:]), outer * math.prod(window)
         self.weight = Tensor(initial(init, shape, fan_in, fan_out, rng))
         self.bias = initial_bias(init, out_channels, fan_in, rng) if bias else None
+
+    def _named_padding(self, padding: str, window: tuple[int, ...]) -> tuple[int, ...]:
+        """PyTorch's "valid", and "same", with which results have the size of the images."""
+        spans = tuple(d * (k - 1) for d, k in zip(self.dilation, window))
+        name = f"{type(self).__name__}: padding={padding!r}"
+        if padding not in ("valid", "same"):
+            raise ValueError(f'{name}: expected integers, "valid" or "same"')
+        if padding == "valid":
+            return (0,) * self._axes
+        if set(self.stride) != {1}:
+            raise ValueError(f"{name} is for stride 1, got {self.stride}")
+        if any(span % 2 for span in spans):
+            raise ValueError(f"{name} of a window {window} is one more on one side: x.pad first")
+        return tuple(span // 2 for span in spans)
 
     def _parts(self) -> tuple[int, int, tuple[int, ...]]:
         """The numbers of input and output channels, and the window."""
@@ -153,6 +169,7 @@ class _Convolution(Module):
             options += f", dilation={self.dilation}"
         if self.groups > 1:
             options += f", groups={self.groups}"
+        options += "" if self.bias is not None else ", bias=False"
         return f"{type(self).__name__}({channels}, {out}, {window}, {options})"
 
 
@@ -164,7 +181,8 @@ class Conv2d(_Convolution):
 
     Args:
         in_channels, out_channels: the number of channels.
-        kernel_size, stride, padding: ints, or pairs (vertical, horizontal).
+        kernel_size, stride, padding: ints, or pairs (vertical, horizontal). padding="same" is what
+            keeps the size, for stride 1 and an odd kernel.
         dilation: the distance between the pixels of a window, an int or a pair.
         groups: in how many groups the channels go, each by itself, into as many of outputs.
         bias: whether a number per output channel is added.
@@ -393,19 +411,45 @@ class _Pool2d(Module):
         kernel_size: int | Pair,
         stride: int | Pair | None = None,
         padding: int | Pair = 0,
+        *,
+        ceil_mode: bool = False,
     ):
         name = type(self).__name__
         self.kernel = _lengths(f"{name}: kernel_size", kernel_size, 2)
         self.stride = self.kernel if stride is None else _lengths(f"{name}: stride", stride, 2)
         self.padding = _lengths(f"{name}: padding", padding, 2, least=0)
+        self.ceil_mode = ceil_mode
         if any(2 * p > k for p, k in zip(self.padding, self.kernel)):
             raise ValueError(
                 f"{name}: padding {self.padding} is more than half the kernel size {self.kernel}"
             )
 
+    def _framed(self, x, value: float):
+        """Images with their padding, and with what the last windows reach beyond it."""
+        name, widths = type(self).__name__, []
+        x = floating(name, x)
+        _check_images(name, x)
+        for n, k, s, p in zip(x.shape[2:], self.kernel, self.stride, self.padding):
+            beyond = 0
+            if self.ceil_mode:
+                last = -((k - n - 2 * p) // s) * s
+                last -= s if last >= n + p else 0  # no window starts in the padding behind
+                beyond = max(last + k - n - 2 * p, 0)
+            widths.append((p, p + beyond))
+        if any(map(any, widths)):
+            x = np.pad(x, ((0, 0), (0, 0), *widths), constant_values=value)
+        _check_window(name, x, self.kernel)
+        return x
+
+    def _options(self) -> dict[str, bool]:
+        return {"ceil_mode": True} if self.ceil_mode else {}
+
     def __repr__(self) -> str:
-        name = type(self).__name__
-        return f"{name}({self.kernel}, stride={self.stride}, padding={self.padding})"
+        options = "".join(f", {name}={value}" for name, value in self._options().items())
+        return (
+            f"{type(self).__name__}({self.kernel}, stride={self.stride}, padding={self.padding}"
+            f"{options})"
+        )
 
 
 class MaxPool2d(_Pool2d):
@@ -416,49 +460,62 @@ class MaxPool2d(_Pool2d):
     Args:
         kernel_size, stride, padding: ints, or pairs (vertical, horizontal); stride is the kernel
             size if None. The padding is at most half the kernel size.
+        ceil_mode: whether a window that reaches beyond the image counts too.
     """
 
-    torch_arguments = ("kernel_size", "stride", "padding")
+    torch_arguments = ("kernel_size", "stride", "padding", "ceil_mode")
     torch_fixed = (
         ("dilation", 1),
-        ("ceil_mode", False),
         ("return_indices", False),
     )
 
     def __call__(self, x) -> Tensor:
-        x = floating("MaxPool2d", x)
-        _check_images("MaxPool2d", x)
-        x = _pad(x, self.padding, -np.inf)
-        _check_window("MaxPool2d", x, self.kernel)
-        return _max_pool(x, self.kernel, self.stride)
+        return _max_pool(self._framed(x, -np.inf), self.kernel, self.stride)
 
     def torch_modules(self, door: Door) -> list:
-        return [door.nn.MaxPool2d(self.kernel, self.stride, self.padding)]
+        return [door.nn.MaxPool2d(self.kernel, self.stride, self.padding, **self._options())]
 
 
 class AvgPool2d(_Pool2d):
     """The mean of each window; the zeros of the padding count, as in PyTorch.
 
     Args:
-        kernel_size, stride, padding: as for `MaxPool2d`.
+        kernel_size, stride, padding, ceil_mode: as for `MaxPool2d`.
+        count_include_pad: whether the zeros of the padding count.
     """
 
-    torch_arguments = ("kernel_size", "stride", "padding")
-    torch_fixed = (
-        ("ceil_mode", False),
-        ("count_include_pad", True),
-        ("divisor_override", None),
-    )
+    torch_arguments = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad")
+    torch_fixed = (("divisor_override", None),)
+
+    def __init__(
+        self,
+        kernel_size: int | Pair,
+        stride: int | Pair | None = None,
+        padding: int | Pair = 0,
+        *,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ):
+        super().__init__(kernel_size, stride, padding, ceil_mode=ceil_mode)
+        self.count_include_pad = count_include_pad
 
     def __call__(self, x) -> Tensor:
-        x = floating("AvgPool2d", x)
-        _check_images("AvgPool2d", x)
-        x = _pad(x, self.padding)
-        _check_window("AvgPool2d", x, self.kernel)
-        return _windows(x, self.kernel, self.stride).mean(axis=(-2, -1))
+        y = _windows(self._framed(x, 0), self.kernel, self.stride).mean(axis=(-2, -1))
+        if not self._options():
+            return y
+        counts = []  # of the pixels in a window those that do
+        for axis, (k, s, p) in enumerate(zip(self.kernel, self.stride, self.padding), start=2):
+            starts, first = np.arange(y.shape[axis]) * s, 0 if self.count_include_pad else p
+            end = np.shape(x)[axis] + 2 * p - first
+            counts.append(np.minimum(starts + k, end) - np.maximum(starts, first))
+        factor = math.prod(self.kernel) / (counts[0][:, None] * counts[1])
+        return y * factor.astype(y.dtype)
 
     def torch_modules(self, door: Door) -> list:
-        return [door.nn.AvgPool2d(self.kernel, self.stride, self.padding)]
+        return [door.nn.AvgPool2d(self.kernel, self.stride, self.padding, **self._options())]
+
+    def _options(self) -> dict[str, bool]:
+        return super()._options() | ({} if self.count_include_pad else {"count_include_pad": False})
 
 
 def _lengths(name: str, x: int | Sequence[int], axes: int, least: int = 1) -> tuple[int, ...]:
@@ -616,14 +673,6 @@ def _check_images(
     if x.ndim != 2 + len(axes) or channels not in (None, x.shape[1]):
         expected = f"(n, {'channels' if channels is None else channels}, {', '.join(axes)})"
         raise ValueError(f"{name}: expected {expected}, got shape {x.shape}")
-
-
-def _pad(x, padding: tuple[int, int], value: float = 0):
-    """A border around the last two axes."""
-    if padding == (0, 0):
-        return x
-    widths = ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2)
-    return np.pad(x, widths, constant_values=value)
 
 
 def _check_window(name: str, x, kernel: tuple[int, int]) -> None:

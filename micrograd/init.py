@@ -15,6 +15,7 @@ import numpy as np
 
 from micrograd.arrays import describe
 from micrograd.engine import Tensor
+from micrograd.names import INIT, of_module
 
 __all__ = ["INITIALIZERS", "glorot", "he", "orthogonal", "torch", "uniform", "xavier"]
 
@@ -23,6 +24,9 @@ Fans = tuple[int, int]
 
 def __dir__() -> list[str]:
     return __all__
+
+
+__getattr__ = of_module("init", INIT)
 
 
 def torch(t: Tensor, rng: np.random.Generator | None = None, fans: Fans | None = None) -> Tensor:

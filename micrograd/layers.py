@@ -85,7 +85,8 @@ class Embedding(Module):
         self.weight = Tensor((rng or np.random).normal(size=shape))
 
     def __call__(self, index: ArrayLike) -> Tensor:
-        """
+        """The vectors (..., embedding_dim) of integers (...).
+
         Raises:
             TypeError: index is not made of integers.
             IndexError: an integer is negative or not below num_embeddings.
@@ -110,22 +111,31 @@ class Dropout(Module):
     torch_arguments = ("p",)
 
     def __init__(self, p: float = 0.5, rng: np.random.Generator | None = None):
-        if not isinstance(p, (int, float, np.floating)) or not 0 <= p <= 1:
-            raise ValueError(f"Dropout: p is a probability, got {p!r}")
-        self.p, self.rng = p, rng
+        self.p, self.rng = probability("Dropout: p", p), rng
 
     def __call__(self, x) -> Tensor:
         if not self.training or self.p == 0:
             return x
-        x = floating("Dropout", x)
-        keep = effect((self.rng or np.random).random, x.shape) >= self.p
-        return x * (keep.astype(x.dtype) / max(1 - self.p, np.finfo(x.dtype).tiny))
+        return dropped(floating("Dropout", x), self.p, self.rng)
 
     def torch_modules(self, door: Door) -> list:
         return [door.nn.Dropout(self.p)]
 
     def __repr__(self) -> str:
         return f"Dropout({self.p})"
+
+
+def probability(name: str, p: float) -> float:
+    """p itself, once it is sure that it is one."""
+    if not isinstance(p, (int, float, np.floating)) or not 0 <= p <= 1:
+        raise ValueError(f"{name} is a probability, got {p!r}")
+    return p
+
+
+def dropped(x, p: float, rng: np.random.Generator | None) -> Tensor:
+    """x with each element zeroed with probability p, and the others divided by 1 - p."""
+    keep = effect((rng or np.random).random, x.shape) >= p
+    return x * (keep.astype(x.dtype) / max(1 - p, np.finfo(x.dtype).tiny))
 
 
 def floating(name: str, x, parameter: Tensor | None = None):
@@ -152,10 +162,9 @@ def integers_below(name: str, numbers: np.ndarray, classes: int) -> np.ndarray:
     if numbers.dtype.kind not in "iu":
         raise TypeError(f"{name}: expected integers, got dtype {numbers.dtype}")
     if numbers.size and not 0 <= numbers.min() <= numbers.max() < classes:
-        raise IndexError(
-            f"{name}: expected integers from 0 to {classes - 1}, got {numbers.min()} to "
-            f"{numbers.max()}"
-        )
+        low, high = numbers.min(), numbers.max()
+        given = low if low == high else f"{low} to {high}"
+        raise IndexError(f"{name}: expected integers from 0 to {classes - 1}, got {given}")
     return numbers
 
 

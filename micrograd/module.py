@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from threading import get_ident
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -51,6 +52,9 @@ class Module:
             cls.__call__ = Module.__call__  # not that of a class in between
         if not hasattr(cls.__call__, "is_noted"):  # its own, or one of a class that is no Module
             cls.__call__ = _noted(cls.__call__)
+        init, inherited = cls.__init__, "__init__" not in vars(cls)
+        if inherited and isinstance(init, FunctionType) and init.__qualname__.startswith("_"):
+            cls.__init__ = _named_after(cls, init)
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         if not hasattr(self, "forward"):
@@ -240,6 +244,15 @@ def _dotted(path: tuple) -> str:
 def name_of(f: object) -> str:
     """How a layer or an activation is shown."""
     return f if isinstance(f, str) else getattr(f, "__name__", repr(f))
+
+
+def _named_after(kind: type, init: Callable) -> Callable:
+    """A copy of the `__init__` of a private base, whose errors name the class that people know."""
+    copy = FunctionType(init.__code__, init.__globals__, closure=init.__closure__)
+    copy.__defaults__, copy.__kwdefaults__ = init.__defaults__, init.__kwdefaults__
+    copy.__annotations__, copy.__doc__ = init.__annotations__, init.__doc__
+    copy.__name__, copy.__qualname__ = "__init__", f"{kind.__qualname__}.__init__"
+    return copy
 
 
 # What runs inside a model

@@ -139,7 +139,12 @@ class Linear(Layer):
         bias: bool = True,
         init: str = "torch",
         rng: np.random.Generator | None = None,
+        *,
+        act: None = None,
     ):
+        if act is not None:
+            raise TypeError(f"Linear has no activation: Layer({in_features}, {out_features}, "
+                            f"{name_of(act)!r}) has one")  # fmt: skip
         super().__init__(in_features, out_features, None, init, rng, bias)
 
     @classmethod

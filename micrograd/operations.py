@@ -640,6 +640,9 @@ def broadcast_to(x, *shape: int | Sequence[int]) -> Tensor:
 @method()
 def ravel(x, order: str = "C") -> Tensor:
     """All elements along one axis; in the order of `reshape`."""
+    if isinstance(order, int):
+        raise TypeError(f"flatten makes one axis of all; from axis {order} on it is "
+                        f"t.reshape(*t.shape[:{order}], -1)")
     return x.reshape(-1, order=order)
 
 

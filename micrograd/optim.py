@@ -284,22 +284,27 @@ class RMSprop(Optimizer):
         momentum: float = 0.0,
         centered: bool = False,
     ):
-        self.state_names = ("square", "direction", "mean")
+        self.state_names = (
+            "square", *(["direction"] if momentum else []), *(["mean"] if centered else [])
+        )  # fmt: skip
         super().__init__(parameters, lr, weight_decay)
         self.alpha = _number(self, "alpha", alpha, below=1)
         self.eps = _number(self, "eps", eps)
         self.momentum, self.centered = _number(self, "momentum", momentum), centered
 
-    def _update(self, step, p, g, square, direction, mean):
+    def _update(self, step, p, g, square, *others):
+        others = dict(zip(self.state_names[1:], others))
         g = self._decayed(p, g)
         square *= self.alpha
         square += (1 - self.alpha) * g * g
         variance = square
-        if self.centered:
+        if "mean" in others:
+            mean = others["mean"]
             mean += (1 - self.alpha) * (g - mean)
             variance = square - mean * mean
         change = g / (np.sqrt(variance) + self.eps)
-        if self.momentum:
+        if "direction" in others:
+            direction = others["direction"]
             direction *= self.momentum
             direction += change
             change = direction
@@ -372,9 +377,12 @@ class Muon(Optimizer):
         eps: float = 1e-7,
     ):
         super().__init__(parameters, lr, weight_decay)
-        for p in self.parameters:
-            if p.ndim != 2:
-                raise ValueError(f"Muon: expected matrices, got a parameter of shape {p.shape}")
+        others = [p.shape for p in self.parameters if p.ndim != 2]
+        if others:
+            raise ValueError(
+                "Muon: expected matrices, such as [p for p in model.parameters() if p.ndim == 2], "
+                f"got {len(others)} of other shapes, the first {others[0]}; AdamW is for those"
+            )
         self.momentum = _number(self, "momentum", momentum)
         self.nesterov, self.eps = nesterov, _number(self, "eps", eps)
 
@@ -556,6 +564,15 @@ class Plateau:
             self.waited = 0
             for group in self.optimizer.param_groups:
                 group["lr"] = max(group["lr"] * self.factor, self.least)
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """The best loss so far, and for how many steps none was better."""
+        return {"best": np.array(self.best), "waited": np.array(self.waited)}
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray], strict: bool = True) -> None:
+        """Take over what `state_dict` gave; ValueError if it doesn't fit."""
+        state = fitting(state, self.state_dict(), strict)
+        self.best, self.waited = float(state["best"]), int(state["waited"])
 
 
 def _share(schedule: str, step: int, total: int) -> float:

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import micrograd
-from micrograd import Tensor, engine, linalg, names, operations, shapes
+from micrograd import Tensor, engine, linalg, names, nn, operations, shapes
 from micrograd.operations import OPERATIONS
 from micrograd.protocol import Protocol
 
@@ -262,7 +262,7 @@ def elsewhere() -> list[str]:
     ]  # fmt: skip
     for prefix, table in (
         ("t.", names.TENSOR), ("model.", names.MODULE), ("torch.", names.MICROGRAD),
-        ("nn.", names.NN), ("optim.", names.OPTIM),
+        ("nn.", names.NN), ("init.", names.INIT), ("optim.", names.OPTIM),
     ):  # fmt: skip
         for name, (numpys, ours) in table.items():
             lines.append(f"| `{prefix}{name}` | {numpys} | {ours} |")
@@ -271,9 +271,9 @@ def elsewhere() -> list[str]:
 
 
 def modules() -> list[types.ModuleType]:
-    """Those that have public names."""
-    names = {m.name for m in pkgutil.iter_modules(micrograd.__path__)}
-    order = FIRST + sorted(names.difference(FIRST))
+    """Those that have public names; what names.py knows stands in a table of its own."""
+    rooms = {m.name for m in pkgutil.iter_modules(micrograd.__path__)}
+    order = FIRST + sorted(rooms.difference(FIRST, ["names"]))
     found = [importlib.import_module(f"micrograd.{name}") for name in order]
     return [module for module in found if hasattr(module, "__all__")]
 
@@ -294,6 +294,8 @@ def rows(module: types.ModuleType, names: list[str] | None = None) -> list[tuple
             found.append((name, f"By name: {', '.join(x)}."))
             continue
         found.append(row(name, x))
+        if inspect.isclass(x) and issubclass(x, nn.Module):
+            found += call_of(name, x)
         if inspect.isclass(x) and x is not Tensor:
             found += [
                 row(f"{name}.{method}", f, of_self=True)
@@ -301,6 +303,16 @@ def rows(module: types.ModuleType, names: list[str] | None = None) -> list[tuple
                 if inspect.isfunction(f) and not method.startswith("_")
             ]
     return found
+
+
+def call_of(name: str, layer: type[nn.Module]) -> list[tuple[str, str]]:
+    """What a layer takes when it is called, if that is more than x; all that is said about it."""
+    parameters = [*inspect.signature(layer.__call__).parameters]
+    if parameters in (["self", "x"], ["self", "args", "options"]):
+        return []
+    call, _ = row(f"{name}(...)", layer.__call__, of_self=True)
+    about = inspect.getdoc(layer.__call__).partition("Raises:")[0].replace("Args:", "")
+    return [(call, escaped(" ".join(about.split())))]
 
 
 def row(name: str, f: Callable, of_self: bool = False) -> tuple[str, str]:

@@ -27,6 +27,16 @@ def test_batches_go_through_all_rows_once(size, shuffle):
     assert shuffle or orders[0] == list(range(10))
 
 
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_batches_of_x_alone(shuffle):
+    """The same rows in the same order as with y; also through what asks for their number."""
+    of_x = nn.batches(X, size=4, shuffle=shuffle, rng=np.random.default_rng(0))
+    of_both = nn.batches(X, Y, 4, shuffle, np.random.default_rng(0))
+    assert len(of_x) == 3
+    for x_alone, (x, _) in zip(of_x, of_both, strict=True):
+        assert_same(x_alone, x, "rows", 0)
+
+
 def test_batches_of_lists():
     (x, y), *_ = nn.batches([[1.0], [2.0]], [0, 1], 2, shuffle=False)
     assert isinstance(x, np.ndarray) and y.tolist() == [0, 1]
@@ -71,6 +81,8 @@ ERRORS = {
     "batches of other lengths": (lambda: nn.batches(X, Y[1:], 2), ValueError, "10", "9"),
     "batches of nothing": (lambda: nn.batches(X, Y, 0), ValueError, "batches: size", "got 0"),
     "batches of a half": (lambda: nn.batches(X, Y, 1.5), TypeError, "batches: size", "1.5"),
+    "batches of no size": (lambda: nn.batches(X, Y), TypeError, "batches(x, y, size)", "size None"),
+    "batches of x and a size": (lambda: nn.batches(X, 4), TypeError, "batches(x, size=...)", "y 4"),
     "a checkpoint of a number": (lambda: nn.Checkpoint(epoch=3), TypeError, "epoch", "int"),
 }
 

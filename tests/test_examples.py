@@ -13,7 +13,7 @@ LEARNED = {  # what main() gives, after how many steps, and when that is good
     "vae": (600, lambda radius: abs(np.median(radius) - 1) < 0.15),
     "cartpole": (60, lambda lengths: np.mean(lengths[-10:]) > 3 * np.mean(lengths[:5])),
     "gan": (600, lambda radius: abs(np.median(radius) - 1) < 0.3),
-    "graph_attention": (60, lambda right: right > 0.85),
+    "graph_attention": (150, lambda right: right > 0.93),  # two of 34 wrong at most
 }
 
 

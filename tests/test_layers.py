@@ -16,7 +16,7 @@ from table import assert_same, compare, normal, search
 from torch.func import functional_call
 from torch.nn import functional
 
-from micrograd import Tensor, convolution, nn
+from micrograd import Tensor, convolution, jit, nn
 from micrograd.draw import draw
 from micrograd.protocol import data_of
 
@@ -109,6 +109,9 @@ LAYERS = [
     ("Conv2d(3, 6, 2, groups=3, bias=False)", (2, 3, 3, 4)),
     ("Conv2d(12, 4, 3, groups=2, padding=1)", (2, 12, 4, 3)),
     ("Conv2d(3, 3, (2, 3), (1, 2), 1, (2, 1), 3, False)", (2, 3, 4, 5)),
+    ("Conv2d(2, 3, (3, 5), padding='same', dilation=(1, 2))", (2, 2, 4, 5)),
+    ("Conv2d(2, 3, 3, padding='valid', stride=2)", (2, 2, 7, 5)),
+    ("Conv1d(2, 3, 3, padding='same')", (2, 2, 7)),
     ("Conv1d(2, 3, 3)", (2, 2, 7)),
     ("Conv1d(2, 3, 3, stride=2, padding=2, bias=False)", (2, 2, 6)),
     ("Conv1d(4, 6, 2, dilation=3, groups=2)", (3, 4, 8)),
@@ -140,6 +143,14 @@ LAYERS = [
       for options in ("2", "3, stride=2", "3, stride=1", "2, stride=3", "(3, 2)", "3, padding=1",
                       "(3, 2), stride=(1, 2), padding=(1, 0)")),
     ("AvgPool2d(2)", (0, 3, 4, 4)),
+    *((f"MaxPool2d({options}, ceil_mode=True)", (2, 3, 7, 8, "ties"))
+      for options in ("2", "3, stride=2", "3, stride=2, padding=1", "2, stride=3, padding=1",
+                      "(3, 9)")),
+    *((f"AvgPool2d({options})", (2, 3, 7, 8))
+      for options in ("2, ceil_mode=True", "3, stride=2, padding=1, ceil_mode=True",
+                      "3, stride=2, padding=1, count_include_pad=False",
+                      "2, stride=3, padding=1, ceil_mode=True, count_include_pad=False",
+                      "(3, 9), ceil_mode=True", "2, count_include_pad=False")),
     ("Embedding(5, 3)", np.array([0, 4, 2])),
     ("Embedding(5, 3)", np.array([[1, 1, 4], [0, 1, 4]])),
     ("Embedding(5, 3)", np.array(2)),
@@ -263,6 +274,25 @@ def test_layer_in_float32(expression, kind, training):
         if isinstance(p, Tensor):
             assert_same(p.grad, q.grad, f"{expression}, gradient", 1e-4)
     assert_same_state(model, reference, 1e-5)
+
+
+@layers
+def test_a_layer_under_jit_gives_the_same_bits(expression, kind):
+    """In training, twice: values, gradients, and what it changes or draws on its way."""
+    results = []
+    for wrap in (lambda f: f, jit):
+        model, x = in_both(expression, True, np.float64)[0], an_input(kind)
+        x = x if x.dtype.kind == "i" else Tensor(x)
+        leaves = [*model.parameters(), *([x] if isinstance(x, Tensor) else [])]
+        f, arrays = wrap(lambda x, model=model: model(x) ** 2), []
+        np.random.seed(3)
+        for _ in range(2):
+            y = f(x)
+            y.backward(normal(np.random.default_rng(4), y.shape))
+            arrays += [y.data, *(t.grad.copy() for t in leaves)]
+        results.append([*arrays, *model.state_dict().values()])
+    for i, (ours, expected) in enumerate(zip(*results[::-1], strict=True)):
+        assert_same(ours, expected, f"{expression}, {i}", 0)
 
 
 @layers
@@ -421,7 +451,7 @@ def test_a_layer_leaves_nothing_to_the_garbage_collector(expression):
 @pytest.mark.parametrize(
     ("make", "what"),
     [
-        (lambda: nn.Conv2d(1, 2, 3, padding="same"), "Conv2d: padding"),
+        (lambda: nn.Conv2d(1, 2, 3, padding=None), "Conv2d: padding"),
         (lambda: nn.Conv2d(1, 2, 3, stride=0), "Conv2d: stride"),
         (lambda: nn.Conv2d(1, 2, 2.5), "Conv2d: kernel_size"),
         (lambda: nn.MaxPool2d((2, 2, 2)), "MaxPool2d: kernel_size"),
@@ -485,6 +515,15 @@ REPRS = {
         "Upsample(size=(3, 4), mode='bilinear', align_corners=True)",
     "MaxPool2d(2)": "MaxPool2d((2, 2), stride=(2, 2), padding=(0, 0))",
     "AvgPool2d(3, stride=2, padding=1)": "AvgPool2d((3, 3), stride=(2, 2), padding=(1, 1))",
+    "Conv2d(1, 2, 3, bias=False)":
+        "Conv2d(1, 2, (3, 3), stride=(1, 1), padding=(0, 0), bias=False)",
+    "AvgPool2d(2, ceil_mode=True, count_include_pad=False)":
+        "AvgPool2d((2, 2), stride=(2, 2), padding=(0, 0), ceil_mode=True, count_include_pad=False)",
+    "LSTM(3, 4)": "LSTM(3, 4, num_layers=1)",
+    "GRU(3, 4, 2, bias=False, dropout=0.1, bidirectional=True)":
+        "GRU(3, 4, num_layers=2, bias=False, dropout=0.1, bidirectional=True)",
+    "MultiHeadAttention(6, 2, dropout=0.1, bias=False)":
+        "MultiHeadAttention(6, 2, dropout=0.1, bias=False)",
     "Embedding(27, 10)": "Embedding(27, 10)",
     "Dropout(0.25)": "Dropout(0.25)",
     "LayerNorm(4)": "LayerNorm((4,))",
@@ -568,10 +607,19 @@ ERRORS = {
         lambda: nn.BatchNorm2d(3)(of(2, 3)), ValueError, "BatchNorm2d", "(2, 3)"),
     "BatchNorm2d of one pixel": (
         lambda: nn.BatchNorm2d(3)(of(1, 3, 1, 1)), ValueError, "BatchNorm2d", "(1, 3, 1, 1)"),
+    "Conv2d of an even window with padding by name": (
+        lambda: nn.Conv2d(1, 2, (3, 2), padding="same"), ValueError, "'same'", "(3, 2)", "x.pad"),
+    "Conv1d of a stride with padding by name": (
+        lambda: nn.Conv1d(1, 2, 3, stride=2, padding="same"), ValueError, "stride 1, got (2,)"),
+    "Conv2d of an unknown padding": (
+        lambda: nn.Conv2d(1, 2, 3, padding="full"), ValueError, "Conv2d: padding='full'", "same"),
+    "MaxPool2d of nothing": (lambda: nn.MaxPool2d(), TypeError, "MaxPool2d.__init__()"),
+    "Conv2d of a size": (lambda: nn.Conv2d(1, 2, 3, size=1), TypeError, "Conv2d.__init__()"),
     "Dropout(1.5)": (lambda: nn.Dropout(1.5), ValueError, "Dropout", "1.5"),
     "Dropout(-0.1)": (lambda: nn.Dropout(-0.1), ValueError, "Dropout", "-0.1"),
     "Embedding of floats": (lambda: nn.Embedding(3, 2)([0.0]), TypeError, "Embedding", "float64"),
     "Embedding of 3 of 3": (lambda: nn.Embedding(3, 2)([0, 3]), IndexError, "Embedding", "0 to 2"),
+    "Embedding of 3 alone": (lambda: nn.Embedding(3, 2)([3]), IndexError, "0 to 2, got 3"),
     "Embedding of -1": (lambda: nn.Embedding(3, 2)([-1]), IndexError, "Embedding", "0 to 2", "-1"),
 }  # fmt: skip
 

@@ -1,11 +1,12 @@
 """PyTorch's names: what works, and what the error says to write."""
 
-import importlib
+import re
 
 import numpy as np
 import pytest
-import torch
+import torch.optim.swa_utils
 from networks import NoCall, assert_refused
+from table import assert_same
 
 import micrograd
 from micrograd import Tensor, names, nn, optim
@@ -14,13 +15,18 @@ HERE = {
     "Tensor": (lambda: Tensor([[1.0]]), names.TENSOR),
     "NoCall": (NoCall, names.MODULE),
     "nn": (lambda: nn, names.NN),
+    "init": (lambda: nn.init, names.INIT),
     "optim": (lambda: optim, names.OPTIM),
     "micrograd": (lambda: micrograd, names.MICROGRAD),
 }
 THEIRS = {
-    "Tensor": torch.Tensor, "NoCall": torch.nn.Module, "nn": torch.nn, "optim": torch.optim,
-    "micrograd": torch,
-}  # fmt: skip
+    "Tensor": [torch.Tensor],
+    "NoCall": [torch.nn.Module],
+    "nn": [torch.nn, torch.nn.functional],
+    "init": [torch.nn.init],
+    "optim": [torch.optim, torch.optim.lr_scheduler, torch.nn.utils],
+    "micrograd": [torch],
+}
 ALL = [(owner, name) for owner, (_, table) in HERE.items() for name in table]
 
 
@@ -34,10 +40,45 @@ def test_a_name_of_pytorchs_that_is_not_here_says_what_is(owner, name):
 
 @pytest.mark.parametrize(("owner", "name"), [pair for pair in ALL if pair != ("NoCall", "weight")])
 def test_pytorch_has_the_name(owner, name):
-    if owner == "optim":
-        importlib.import_module(f"torch.optim.{name}")
-    else:
-        assert hasattr(THEIRS[owner], name)
+    assert any(hasattr(place, name) for place in THEIRS[owner])
+
+
+F, LINE, IMAGE, ROWS = torch.nn.functional, (2, 3, 6), (2, 3, 4, 6), (4, 3)
+FORMULAS = {  # PyTorch's, and what x and the others in our formula are
+    "MaxPool1d": (torch.nn.MaxPool1d(2), {"x": LINE}),
+    "AvgPool1d": (torch.nn.AvgPool1d(2), {"x": LINE}),
+    "AdaptiveAvgPool1d": (lambda x: F.adaptive_avg_pool1d(x, 1)[..., 0], {"x": LINE}),
+    "AdaptiveAvgPool2d": (lambda x: F.adaptive_avg_pool2d(x, 1)[..., 0, 0], {"x": IMAGE}),
+    "AdaptiveMaxPool2d": (lambda x: F.adaptive_max_pool2d(x, 1)[..., 0, 0], {"x": IMAGE}),
+    "InstanceNorm2d": (torch.nn.InstanceNorm2d(3), {"x": IMAGE}),
+    "ZeroPad2d": (torch.nn.ZeroPad2d(1), {"x": IMAGE}),
+    "ELU": (torch.nn.ELU(), {"x": ROWS}),
+    "PReLU": (lambda x: F.prelu(x, torch.tensor([0.25]).double()), {"x": ROWS}),
+    "ReLU6": (torch.nn.ReLU6(), {"x": ROWS}),
+    "Hardtanh": (torch.nn.Hardtanh(), {"x": ROWS}),
+    "Mish": (torch.nn.Mish(), {"x": ROWS}),
+    "LogSigmoid": (torch.nn.LogSigmoid(), {"x": ROWS}),
+    "CosineSimilarity": (torch.nn.CosineSimilarity(-1), {"x": ROWS, "y": ROWS}),
+    "PairwiseDistance": (torch.nn.PairwiseDistance(eps=0), {"x": ROWS, "y": ROWS}),
+    "SmoothL1Loss": (torch.nn.SmoothL1Loss(), {"output": ROWS, "target": ROWS}),
+    "normalize": (lambda x: F.normalize(x, dim=-1), {"x": ROWS}),
+    "interpolate": (lambda x: F.interpolate(x, scale_factor=2), {"x": IMAGE}),
+    "scaled_dot_product_attention": (
+        F.scaled_dot_product_attention, {"q": LINE, "k": (2, 4, 6), "v": (2, 4, 5)}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_what_the_error_says_to_write_is_the_same(name):
+    theirs, shapes = FORMULAS[name]
+    rng = np.random.default_rng(0)
+    given = {key: Tensor(rng.normal(size=shape)) for key, shape in shapes.items()}
+    formula = re.sub(r", (norm of|where of|a number|with a|a function).*", "", names.NN[name][1])
+    others = {"a": Tensor(0.25), "k": 2, "channels": 3, "nn": nn, "np": np}
+    ours = eval(formula, {**vars(micrograd), **others, **given})
+    ours = ours(given["x"]) if isinstance(ours, nn.Module) else ours
+    expected = theirs(*(torch.tensor(t.data) for t in given.values()))
+    assert_same(ours.data if ours.ndim else np.array(ours.data), expected, name)
 
 
 @pytest.mark.parametrize("owner", HERE)
@@ -64,6 +105,7 @@ def test_pytorchs_arguments_are_refused(name):
 
 ERRORS = {
     "size()": (lambda: Tensor([1.0]).size(), TypeError, "t.shape"),
+    "flatten(1)": (lambda: Tensor([[1.0]]).flatten(1), TypeError, "t.reshape(*t.shape[:1], -1)"),
     "size(0)": (lambda: Tensor([1.0]).size(0), TypeError, "t.shape[0]"),
 }
 

@@ -236,6 +236,8 @@ def test_max_margin_is_the_loss_of_that_loop():
 # Errors: what was given, what it should say
 
 ERRORS = {
+    "Linear with an activation": (
+        lambda: nn.Linear(3, 2, act="relu"), TypeError, "Layer(3, 2, 'relu') has one"),
     "Layer of a wrong width": (
         lambda: nn.Layer(3, 2)(of(4, 5)), ValueError, "Layer", "(..., 3)", "(4, 5)", "(3, 2)"),
     "Layer of a number": (lambda: nn.Layer(1, 2)(of()), ValueError, "Layer", "()", "(1, 2)"),

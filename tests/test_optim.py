@@ -341,11 +341,13 @@ def test_one_cycle_is_that_of_pytorch(total):
 def test_plateau_is_that_of_pytorch():
     ours, theirs = optim.SGD([Tensor([1.0])], lr=1.0), torch.optim.SGD([torch.zeros(1)], lr=1.0)
     options = {"factor": 0.5, "patience": 2}
-    plateau = optim.Plateau(ours, **options, least=0.1)
+    plateau, other = (optim.Plateau(ours, **options, least=0.1) for _ in range(2))
     schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(theirs, **options, min_lr=0.1)
     losses = [3, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 0.99999, 1, 1, 1, 1, 1, 1, 1, 1]
     for i, loss in enumerate(losses):
         plateau.step(loss)
+        other.load_state_dict(plateau.state_dict())
+        plateau, other = other, plateau  # a run that is stopped and goes on, every time
         schedule.step(loss)
         assert ours.lr == theirs.param_groups[0]["lr"], i
     assert ours.lr == 0.1
@@ -498,6 +500,9 @@ def load_from(source):
 
 
 ERRORS = {
+    "Muon of a whole layer": (
+        lambda: optim.Muon(nn.Linear(3, 2).parameters()), ValueError, "Muon: expected matrices",
+        "got 1", "(2,)", "AdamW"),
     "no parameters": (lambda: optim.SGD([]), ValueError, "SGD", "no parameters"),
     "an empty generator": (lambda: optim.Adam(p for p in ()), ValueError, "Adam", "no parameters"),
     "a Tensor in place of a list": (lambda: optim.SGD(one()[0]), TypeError, "SGD", "Tensor"),

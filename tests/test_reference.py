@@ -57,6 +57,12 @@ def test_reference_has_every_operation_and_public_name(generated):
     assert [name for name in sorted(names) if not re.search(rf"^\| `{name}\b", text, re.M)] == []
 
 
+def test_reference_says_what_a_layer_takes_and_gives(generated):
+    text = generated[ROOT / "misc/reference.md"]
+    for call in ("LSTM(...)(x, state=None) -> tuple", "MultiHeadAttention(...)(query, key=None"):
+        assert f"| `{call}" in text
+
+
 def test_the_table_lists_every_operation():
     listed = {word for words in re.findall("`([^`]+)`", TABLE) for word in words.split()}
     assert sorted({*OPERATIONS} - listed) == []

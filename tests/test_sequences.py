@@ -10,7 +10,7 @@ from networks import assert_refused, of
 from table import assert_same, compare
 from torch.func import functional_call
 
-from micrograd import Tensor, nn
+from micrograd import Tensor, jit, nn
 
 MODELS = {
     "GRU": lambda n: n.GRU(3, 4, batch_first=True) if n is torch.nn else n.GRU(3, 4),
@@ -19,6 +19,9 @@ MODELS = {
     "LSTM": lambda n: n.LSTM(3, 4, 1, True, **first(n)),
     "LSTM of two layers": lambda n: n.LSTM(3, 4, 2, True, **first(n)),
     "LSTM without bias": lambda n: n.LSTM(3, 4, 1, False, **first(n)),
+    "GRU both ways": lambda n: n.GRU(3, 4, 1, True, True, 0.0, True),
+    "LSTM of two layers both ways": lambda n: n.LSTM(3, 4, 2, True, True, 0.0, True),
+    "LSTM both ways without bias": lambda n: n.LSTM(3, 4, 1, False, True, 0.0, True),
 }
 models = pytest.mark.parametrize("name", MODELS)
 
@@ -41,7 +44,7 @@ def in_both(name, dtype=np.float64):
 
 
 def states(name, rng):
-    shape = (2 if "two" in name else 1, 2, 4)
+    shape = ((2 if "two" in name else 1) * (2 if "both" in name else 1), 2, 4)
     return [rng.normal(size=shape) for _ in range(2 if "LSTM" in name else 1)]
 
 
@@ -84,7 +87,7 @@ def test_a_recurrent_layer_in_float32_copied_and_across_the_door(name):
         assert repr(twin) == repr(model)
 
 
-@models
+@pytest.mark.parametrize("name", [name for name in MODELS if "both" not in name])
 def test_a_state_goes_on_where_a_sequence_was_cut(name):
     model, _ = in_both(name)
     x = np.random.default_rng(2).normal(size=(2, 6, 3))
@@ -94,6 +97,33 @@ def test_a_state_goes_on_where_a_sequence_was_cut(name):
     assert_same(np.concatenate([begun, rest], axis=1).data, whole.data, "outputs", 1e-14)
     for a, b in zip(flat([end]), flat([end_of_rest])):
         assert_same(a.data, b.data, "state", 1e-14)
+
+
+@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
+@pytest.mark.parametrize("both", [False, True], ids=["one way", "both ways"])
+def test_dropout_between_layers(kind, both):
+    """In training the second layer sees what is left of the first one's outputs, and no more."""
+    options = {"dropout": 0.4, "bidirectional": both}
+    model = getattr(nn, kind)(3, 4, 2, **options, rng=np.random.default_rng(5))
+    below = getattr(nn, kind)(3, 4, bidirectional=both)
+    above = getattr(nn, kind)(8 if both else 4, 4, bidirectional=both)
+    for name, p in model.named_parameters():
+        setattr(above if "l1" in name else below, name.replace("l1", "l0"), p)
+    x = np.random.default_rng(6).normal(size=(2, 5, 3))
+    between = below(x)[0]
+    model.rng = np.random.default_rng(7)
+    keep = np.random.default_rng(7).random(between.shape) >= 0.4
+    assert 0 < keep.mean() < 1
+    assert_same(model(x)[0].data, above(between * keep / 0.6)[0].data, "training", 1e-14)
+    theirs = nn.to_torch(model.eval())
+    assert_same(model(x)[0].data, theirs(torch.tensor(x))[0], "evaluation", 1e-12)
+    again = nn.from_torch(theirs).layers[0]
+    assert repr(again) == repr(model) and "dropout=0.4" in repr(model) and not again.training
+
+
+def test_dropout_beside_a_single_layer_warns():
+    with pytest.warns(UserWarning, match="GRU: dropout is between layers"):
+        nn.GRU(3, 4, dropout=0.1)
 
 
 ATTENTION = ["self", "cross", "causal", "mask", "causal and mask", "no bias"]
@@ -140,6 +170,71 @@ def test_attention(case):
     compare(ours, theirs, [*x, *model.state_dict().values()], case, rng)
 
 
+@pytest.mark.parametrize("average", [True, False])
+@pytest.mark.parametrize("training", [True, False])
+def test_attention_weights_and_their_dropout(average, training, monkeypatch):
+    """PyTorch's weights, dropped where NumPy says so; and their gradients."""
+    reference = torch.nn.MultiheadAttention(6, 2, 0.4, batch_first=True).double().train(training)
+    model = nn.from_torch(reference)
+    assert model.dropout == 0.4 and nn.to_torch(model)[0].dropout == 0.4
+
+    def dropout(weights, p):
+        keep = np.random.default_rng(8).random((2, 2, 4, 5)).reshape(weights.shape) >= p
+        return weights * torch.tensor(keep) / (1 - p)
+
+    monkeypatch.setattr(torch.nn.functional, "dropout", dropout)
+    rng = np.random.default_rng(3)
+    x = [rng.normal(size=shape) for shape in ((2, 4, 6), (2, 5, 6), (2, 5, 6))]
+    for part in (0, 1):
+
+        def ours(*x, part=part):
+            model.rng = np.random.default_rng(8)
+            return model(*x, need_weights=True, average_attn_weights=average)[part]
+
+        def theirs(*x, part=part):
+            return reference(*x, average_attn_weights=average)[part]
+
+        compare(ours, theirs, x, f"part {part}", rng)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    ("make", "of_result"),
+    [
+        (lambda: nn.LSTM(4, 3, 2, dropout=0.3, bidirectional=True), lambda y: y[0] + y[1][1].sum()),
+        (lambda: nn.GRU(4, 3, 2, False, dropout=0.3), lambda y: y[0] * y[1].sum()),
+        (lambda: nn.MultiHeadAttention(4, 2, 0.3), lambda y: y),
+        (lambda: nn.MultiHeadAttention(4, 2, 0.3), None),
+    ],
+    ids=["LSTM", "GRU", "attention", "attention weights"],
+)
+def test_jit_of_a_layer(make, of_result, training):
+    """The numbers of the layer itself, with what is dropped drawn anew at every call."""
+    model, x = make().train(training), Tensor(np.random.default_rng(9).normal(size=(2, 5, 4)))
+
+    def plain(x):
+        if of_result is None:
+            y, weights = model(x, causal=True, need_weights=True)
+            return y.sum() + (weights * weights).sum()
+        return of_result(model(x))
+
+    results = []
+    for f in (plain, jit(plain)):
+        model.rng = np.random.default_rng(10)
+        runs = []
+        for _ in range(3):
+            model.zero_grad()
+            x.grad = None
+            y = f(x)
+            y.backward()
+            runs.append([y.data, x.grad, *(p.grad for p in model.parameters())])
+        results.append(runs)
+        assert training == (not np.array_equal(runs[0][0], runs[1][0]))
+    for i, (ours, expected) in enumerate(zip(*results)):
+        for a, b in zip(ours, expected, strict=True):
+            assert_same(b, a, f"call {i}", 0)
+
+
 def test_attention_in_float32_and_across_the_door():
     model, reference = attention("self", np.float32)
     x = np.random.default_rng(4).normal(size=(2, 4, 6)).astype(np.float32)
@@ -159,7 +254,7 @@ ERRORS = {
     "GRU of no layers": (lambda: nn.GRU(3, 4, 0), ValueError, "GRU: num_layers", "got 0"),
     "LSTM of half an input": (lambda: nn.LSTM(2.5, 3), TypeError, "LSTM: input_size", "2.5"),
     "from_torch of a padding by name": (
-        lambda: nn.from_torch(torch.nn.Conv2d(2, 3, 3, padding="same")),
+        lambda: nn.from_torch(torch.nn.Conv2d(2, 3, 2, padding="same")),
         TypeError, "from_torch: Conv2d: padding", "'same'"),
     "heads": (lambda: nn.MultiHeadAttention(6, 4), ValueError, "4 heads", "6"),
     "attention width": (
@@ -176,8 +271,15 @@ ERRORS = {
     "from_torch of what isn't here": (
         lambda: nn.from_torch(torch.nn.Bilinear(2, 2, 2)), TypeError, "from_torch", "Bilinear"),
     "from_torch of an option that isn't here": (
-        lambda: nn.from_torch(torch.nn.LSTM(3, 4, batch_first=True, bidirectional=True)),
-        TypeError, "bidirectional=True"),
+        lambda: nn.from_torch(torch.nn.LSTM(3, 4, batch_first=True, proj_size=2)),
+        TypeError, "proj_size=2"),
+    "GRU of half a state": (
+        lambda: nn.GRU(3, 4, 2, bidirectional=True)(of(2, 5, 3), of(2, 2, 4)),
+        ValueError, "GRU", "(4, 2, 4)", "(2, 2, 4)"),
+    "LSTM's unknown option": (lambda: nn.LSTM(3, 4, size=2), TypeError, "LSTM.__init__()", "size"),
+    "LSTM's dropout": (lambda: nn.LSTM(3, 4, 2, dropout=2), ValueError, "LSTM: dropout", "2"),
+    "attention's dropout": (
+        lambda: nn.MultiHeadAttention(4, 2, dropout=-1), ValueError, "Attention: dropout", "-1"),
     "from_torch of time first": (
         lambda: nn.from_torch(torch.nn.GRU(3, 4)), TypeError, "batch_first=False"),
 }  # fmt: skip
