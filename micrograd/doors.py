@@ -18,8 +18,6 @@ from micrograd.effects import here
 from micrograd.engine import Tensor
 from micrograd.protocol import Protocol
 
-__all__ = ["Watcher", "backpropagate", "record", "watching"]
-
 
 class Watcher:
     """One who lets everything pass. Each method is given what happens, and what would do it."""

@@ -20,8 +20,6 @@ from micrograd.recording import recorded_for
 
 is_ = operator.is_
 
-__all__ = ["Given", "Guards"]
-
 
 class Given:
     """The arguments of a call: their key, and the arrays and Tensors among them in order."""

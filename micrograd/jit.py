@@ -26,7 +26,7 @@ from micrograd.tracing import JitError
 
 P, R = ParamSpec("P"), TypeVar("R")
 
-__all__ = ["JitError", "jit"]
+__all__ = ["Jit", "JitError", "jit"]
 
 
 def jit(function: Callable[P, R]) -> Jit[P, R]:

@@ -39,8 +39,6 @@ from micrograd.tracing import JitError, Trace, Tracer, state_of
 
 is_ = operator.is_
 
-__all__ = ["Program"]
-
 
 class Output(tuple):
     """The place of an output among the Tensors, or among the arrays, that the program gives."""

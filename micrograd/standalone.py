@@ -20,8 +20,6 @@ from micrograd.protocol import data_of
 from micrograd.replay import Leaf, Output, Program
 from micrograd.tracing import JitError
 
-__all__ = ["save"]
-
 FITTING = '''def fitting(name, x, dtype, shape):
     """x as an array, which has to be of this dtype and shape."""
     x = np.asarray(x)

@@ -104,6 +104,23 @@ def test_a_leaf_used_several_times_inside_and_outside_gets_the_same_bits(first):
     assert results[0] == results[1] == results[2]
 
 
+@pytest.mark.parametrize("view", [
+    lambda x: x.reshape(6, 5), lambda x: x.swapaxes(0, 1), lambda x: x[1:], lambda x: x.T
+])  # fmt: skip
+def test_memory_that_a_view_is_still_read_from_is_not_written_over(view):
+    results = []
+
+    def function(x):
+        return (view(x.softmax(-1)) ** 2).sum()
+
+    jitted = jit(function)
+    for f in (function, jitted, jitted):
+        x = Tensor(rng().normal(size=(2, 3, 5)))
+        f(x).backward()
+        results.append(bits(x.grad))
+    assert results[0] == results[1] == results[2]
+
+
 # Networks
 
 
