@@ -136,6 +136,40 @@ def text(r, dtype):
     return r.integers(0, 7, (2, 5)), r.integers(0, 7, (2, 5))
 
 
+def moons(r, dtype):
+    return r.normal(size=(20, 2)).astype(dtype), r.choice([-1, 1], (20, 1))
+
+
+def digits(r, dtype):
+    return r.random((8, 784)).astype(dtype), r.integers(0, 10, 8)
+
+
+class GPT(nn.Module):
+    """As in the demo: dropout on the embedding, on the attention and on what a block adds."""
+
+    def __init__(self):
+        r = rng()
+        self.tokens, self.places = nn.Embedding(7, 8, r), nn.Embedding(5, 8, r)
+        self.drop = nn.Dropout(0.2, r)
+        self.norms = [nn.LayerNorm(8) for _ in range(3)]
+        self.attention = nn.MultiHeadAttention(8, 2, dropout=0.1, rng=r)
+        self.up, self.down = nn.Layer(8, 32, "gelu", rng=r), nn.Layer(32, 8, rng=r)
+        self.head = nn.Layer(8, 7, rng=r)
+
+    def __call__(self, x):
+        x = self.drop(self.tokens(x) + self.places(np.arange(x.shape[-1])))
+        x = x + self.drop(self.attention(self.norms[0](x), causal=True))
+        x = x + self.drop(self.down(self.up(self.norms[1](x))))
+        return self.head(self.norms[2](x))
+
+
+def squared(loss):
+    """The loss, and the squares of the parameters as in the demos."""
+    return lambda model, x, y: (
+        loss(model(x), y) + 1e-4 * sum((p**2).sum() for p in model.parameters())
+    )
+
+
 def convnet():
     return nn.Sequential(
         nn.Conv2d(1, 3, 3, rng=rng()), nn.BatchNorm2d(3), Tensor.relu, nn.MaxPool2d(2),
@@ -157,19 +191,27 @@ NETWORKS = {
     "normalized": (normalized, features),
     "convnet": (convnet, images),
     "transformer": (lambda: Transformer(2), text),
-}
+    "gpt with dropout": (GPT, text),
+    "moons": (
+        lambda: nn.MultiLayerPerceptron(2, [16, 16, 1], rng=rng()), moons, squared(nn.max_margin)
+    ),
+    "mnist": (
+        lambda: nn.MultiLayerPerceptron(784, [32, 16, 10], rng=rng()), digits,
+        squared(nn.cross_entropy),
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_50_steps_of_training_are_the_same_to_the_bit(name, dtype):
-    build, data = NETWORKS[name]
+    build, data, loss_with = (*NETWORKS[name], lambda m, x, y: nn.cross_entropy(m(x), y))[:3]
     results = []
     for through in (lambda f: f, jit):
         np.random.seed(0)  # noqa: NPY002 (a layer without a generator draws from it)
         model, r, history = build().astype(dtype), np.random.default_rng(3), []
         optimizer = optim.AdamW(model.parameters(), 1e-2)
-        loss_of = through(lambda x, y, model=model: nn.cross_entropy(model(x), y))
+        loss_of = through(lambda x, y, model=model: loss_with(model, x, y))
         for i in range(50):
             model.train(not 20 <= i < 25)
             optimizer.zero_grad()
@@ -190,7 +232,20 @@ LOSSES = {
     "cross_entropy": (nn.cross_entropy, lambda r: r.integers(0, 4, 5)),
     "smoothed": (lambda x, y: nn.cross_entropy(x, y, 0.1, 2), lambda r: r.integers(0, 4, 5)),
     "probabilities": (nn.cross_entropy, lambda r: r.dirichlet(np.ones(4), 5)),
-}
+    "l1": (nn.l1, lambda r: r.normal(size=(5, 4))),
+    "huber": (nn.huber, lambda r: r.normal(size=(5, 4))),
+    "nll": (lambda x, y: nn.nll(x.log_softmax(-1), y), lambda r: r.integers(0, 4, 5)),
+    "kl_div": (
+        lambda x, y: nn.kl_div(x.log_softmax(-1), y), lambda r: r.dirichlet(np.ones(4), 5)
+    ),
+    "weight": (
+        lambda x, y: nn.cross_entropy(x, y, weight=[1, 2, 0.5, 3]), lambda r: r.integers(0, 4, 5)
+    ),
+    "pos_weight": (
+        lambda x, y: nn.binary_cross_entropy_with_logits(x, y, pos_weight=[1, 2, 0.5, 3]),
+        lambda r: r.uniform(size=(5, 4)),
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LOSSES)
