@@ -30,6 +30,7 @@ UFUNCS = {
     "|": np.bitwise_or, "^": np.bitwise_xor,
 }  # fmt: skip
 REDUCTIONS = {"sum": np.add, "max": np.maximum, "min": np.minimum, "prod": np.multiply}
+LARGE = 1 << 16  # elements; a name that nobody needs would keep their memory to the end
 SHAPED = r"\.reshape\((?:-1|(\([^()]*\)))\)"  # the layout of an array that is a block as it comes
 
 
@@ -503,6 +504,7 @@ class Writer:
         views = []  # of what is always in the same memory
         values, root = listing.values, listing.root
         place, errors = None, {}
+        large: dict[int, list[str]] = {}  # names of large arrays in memory of their own, by root
         self.leave_in_place(calls, last, start)
         for i, c in enumerate(calls, start):
             dying = {root[n] for n in [*c.uses, *c.gives] if last.get(root[n], -1) <= i}
@@ -571,6 +573,15 @@ class Writer:
             for r in dying:
                 if r in self.buffer_of:
                     self.memory.give(self.buffer_of.pop(r))
+            if where is lines and c.target is None:
+                for n in c.gives:
+                    own = n not in self.fixed and root[n] not in self.inputs
+                    if own and np.size(values[root[n]]) >= LARGE:
+                        large.setdefault(root[n], []).append(self.names[n])
+            gone = {root[n] for n in (*c.uses, *c.gives) if last.get(root[n], -1) <= i}
+            names = [x for r in sorted(gone & large.keys()) for x in large.pop(r)]
+            if names and c is not calls[-1]:
+                lines.append(f"del {', '.join(names)}")
         return lines, [*self.memory_lines(memory), *views], new_names, errors
 
     def leave_in_place(self, calls: list[Call], last: dict[int, int], start: int) -> None:

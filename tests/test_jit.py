@@ -7,6 +7,7 @@ import math
 import pickle
 import re
 import threading
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -671,6 +672,33 @@ def test_memory_is_flat_with_the_collector_off():
         assert steps(2000) - steps(20) < 50
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("name", ["convolutions", "layers"])
+def test_a_replayed_step_takes_little_more_memory_than_an_eager_one(name):
+    r, peaks = rng(), []
+    if name == "layers":
+        model, x = nn.MultiLayerPerceptron(300, [200, 10], rng=r), r.normal(size=(500, 300))
+    else:
+        x = r.normal(size=(32, 1, 28, 28))
+        model = nn.Sequential(
+            nn.Conv2d(1, 8, 3), Tensor.relu, nn.MaxPool2d(2), nn.Conv2d(8, 16, 3), Tensor.relu,
+            nn.MaxPool2d(2), nn.Flatten(), nn.Layer(400, 10),
+        )  # fmt: skip
+    y = r.integers(0, 10, len(x))
+
+    def loss_of(x, y):
+        return nn.cross_entropy(model(x), y)
+
+    for function in (loss_of, jit(loss_of)):
+        tracemalloc.start()
+        for _ in range(3):
+            tracemalloc.reset_peak()
+            model.zero_grad()
+            function(x, y).backward()
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] <= 1.1 * peaks[0]
 
 
 # The program
