@@ -30,7 +30,7 @@ UFUNCS = {
     "|": np.bitwise_or, "^": np.bitwise_xor,
 }  # fmt: skip
 REDUCTIONS = {"sum": np.add, "max": np.maximum, "min": np.minimum, "prod": np.multiply}
-LARGE = 1 << 16  # elements; a name that nobody needs would keep their memory to the end
+LARGE = 1 << 14  # elements; a name that nobody needs would keep their memory to the end
 SHAPED = r"\.reshape\((?:-1|(\([^()]*\)))\)"  # the layout of an array that is a block as it comes
 
 

@@ -491,6 +491,8 @@ class Program:
             if self.complete:
                 self.trace = self.outputs = self.calls = None
                 self.writer.listing = None
+                for kept in (trace.values, trace.calls, trace.uses, trace.leaf_tracers):
+                    kept.clear()  # a Tracer that somebody keeps would keep them all
             trace.leaves = []
 
     def run(self, given: Given, values: list[Any]) -> Any:
