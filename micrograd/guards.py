@@ -17,6 +17,7 @@ from micrograd.engine import Tensor
 from micrograd.module import Module
 from micrograd.program import kind_of
 from micrograd.recording import recorded_for
+from micrograd.tracing import mapped
 
 is_ = operator.is_
 
@@ -72,15 +73,10 @@ class Given:
         def new(x):
             if isinstance(x, Tensor):
                 return tensor(next(i for i, t in enumerate(self.tensors) if t is x))
-            if isinstance(x, (np.ndarray, np.generic)):
-                return array(next(count))
-            if isinstance(x, (tuple, list)):
-                parts = [new(y) for y in x]
-                return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
-            return {k: new(v) for k, v in x.items()} if isinstance(x, dict) else x
+            return array(next(count)) if isinstance(x, (np.ndarray, np.generic)) else x
 
-        args = tuple([new(x) for x in self.args])
-        return args, {k: new(self.options[k]) for k in sorted(self.options)}
+        options = {k: self.options[k] for k in sorted(self.options)}
+        return mapped(self.args, new), mapped(options, new)
 
     def names(self, function: Callable) -> dict[tuple[str, int], str]:
         """The names of arrays and of tensors by their places among them."""

@@ -35,13 +35,16 @@ from micrograd.program import (
     words_in,
 )
 from micrograd.recording import next_age, recording
-from micrograd.tracing import JitError, Trace, Tracer, state_of
+from micrograd.tracing import JitError, Trace, Tracer, mapped, state_of
 
 is_ = operator.is_
 
 
-class Output(tuple):
-    """The place of an output among the Tensors, or among the arrays, that the program gives."""
+class Output:
+    """In the place of a result: its place among the Tensors, or the arrays, of the program."""
+
+    def __init__(self, is_tensor: bool, place: int):
+        self.is_tensor, self.place = is_tensor, place
 
 
 class Leaf:
@@ -170,15 +173,10 @@ class Program:
                 places = [i for i, y in enumerate(self.outputs) if y is x]
                 if not places:
                     self.outputs.append(x)
-                return Output((True, places[0] if places else len(self.outputs) - 1))
+                return Output(True, places[0] if places else len(self.outputs) - 1)
             if isinstance(x, Tracer):
                 self.arrays.append(x.number)
-                return Output((False, len(self.arrays) - 1))
-            if isinstance(x, (tuple, list)):
-                parts = [part(y) for y in x]
-                return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
-            if isinstance(x, dict):
-                return {k: part(v) for k, v in x.items()}
+                return Output(False, len(self.arrays) - 1)
             if x is None or isinstance(x, (bool, int, float, str, np.ndarray, np.generic)):
                 return x
             raise JitError(
@@ -186,7 +184,7 @@ class Program:
                 f"lists and dicts of them, got {describe(x)}"
             )
 
-        return part(result)
+        return mapped(result, part)
 
     # Writing
 
@@ -537,20 +535,17 @@ class Program:
             else:
                 tensors = several(run, outs[: self.n_outputs], self.back, operands)
             run.age = next_age()
-        if type(structure) is Output and structure[0]:
-            return tensors[structure[1]]
+        if type(structure) is Output and structure.is_tensor:
+            return tensors[structure.place]
 
         def part(x):
             if type(x) is Output:
-                return tensors[x[1]] if x[0] else outs[self.n_outputs + x[1]]
+                return tensors[x.place] if x.is_tensor else outs[self.n_outputs + x.place]
             if type(x) is Leaf:
                 return leaves[x.place] if x.tensor is None else x.tensor
-            if isinstance(x, (tuple, list)):
-                parts = [part(y) for y in x]
-                return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
-            return {k: part(v) for k, v in x.items()} if isinstance(x, dict) else x
+            return x
 
-        return part(structure)
+        return mapped(structure, part)
 
 
 def like(dtype: np.dtype, shape: tuple, strides: tuple) -> Any:

@@ -142,7 +142,7 @@ class Text:
     def result(self, x: Any) -> str:
         """What the function returns, as an expression."""
         if type(x) is Output:
-            return f"results[{x[1] if x[0] else self.program.n_outputs + x[1]}]"
+            return f"results[{x.place + (0 if x.is_tensor else self.program.n_outputs)}]"
         if type(x) is Leaf:
             if x.tensor is not None:
                 return f'arrays["{self.held("result", x.tensor.data)}"]'

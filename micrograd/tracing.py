@@ -6,6 +6,7 @@ A `Tracer` stands where an array would. It computes as the array does, and enter
 
 from __future__ import annotations
 
+import copy
 import linecache
 import operator
 import os
@@ -94,15 +95,21 @@ def refs_in(x: Any) -> list[int]:
     return [n for y in x for n in refs_in(y)] if isinstance(x, (tuple, list)) else []
 
 
+def mapped(x: Any, new: Callable) -> Any:
+    """A structure of dicts, lists and tuples like x, with new(y) in the place of each y in it."""
+    if isinstance(x, (tuple, list)):
+        parts = [mapped(y, new) for y in x]
+        return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
+    if isinstance(x, dict):
+        same = {} if type(x) is dict else copy.copy(x)
+        same.update((k, mapped(v, new)) for k, v in x.items())
+        return same
+    return new(x)
+
+
 def replaced(x: Any, kind: type | tuple, new: Callable) -> Any:
     """x with new(y) in the place of each y of this kind, however deep."""
-    if isinstance(x, kind):
-        return new(x)
-    if isinstance(x, dict):
-        return {k: replaced(v, kind, new) for k, v in x.items()}
-    if type(x) in (tuple, list):
-        return type(x)(replaced(y, kind, new) for y in x)
-    return x
+    return mapped(x, lambda y: new(y) if isinstance(y, kind) else y)
 
 
 def plain(x: Any) -> Any:
