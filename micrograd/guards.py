@@ -6,6 +6,7 @@ import functools
 import inspect
 import operator
 import types
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -200,8 +201,8 @@ class Guards:
             self.parts[id(x)] = holder, inside
             todo += inside
 
-    def close(self) -> None:
-        """Take everything as it is now: what must stay so."""
+    def close(self, moving: set[int]) -> None:
+        """Take everything as it is now: what must stay so. moving: ids of arrays that need not."""
         for key, (holder, _) in list(self.parts.items()):
             inside = tuple(holder.values() if isinstance(holder, dict) else holder)
             self.parts[key] = holder, inside
@@ -209,6 +210,22 @@ class Guards:
         self.lists = [(h, i) for h, i in self.parts.values() if isinstance(h, list)]
         self.training = [(m, m.training) for m in self.modules.values()]
         self.variables = [(read, read()) for read, _ in self.variables]
+        inside = [x for _, parts in self.parts.values() for x in parts]
+        arrays = {id(x): x for x in [*(x for _, x in self.variables), *inside]}
+        self.arrays = [
+            (x, checksum(x)) for i, x in arrays.items()
+            if isinstance(x, np.ndarray) and i not in moving
+        ]  # fmt: skip
+
+    def look_at_numbers(self, what: str) -> None:
+        """Refuse arrays from outside whose numbers have changed, though they are constants."""
+        for x, before in self.arrays:
+            if checksum(x) != before:
+                raise RuntimeError(
+                    f"jit: the numbers in {self.names.get(id(x), 'an array')} {x.shape}, which "
+                    f"{what} closes over, have changed since it was written out, where they are "
+                    "constants: make it an argument, or call the function anew with another array"
+                )
 
     def hold(self) -> bool:
         """Whether everything is as it was."""
@@ -223,6 +240,13 @@ class Guards:
             if not same(holder, inside):
                 return False
         return all([m.training is mode for m, mode in self.training])
+
+
+def checksum(x: np.ndarray) -> int:
+    """A number that changes with the array's; 0 for objects, which aren't numbers."""
+    if x.dtype.hasobject:
+        return 0
+    return zlib.crc32(np.ascontiguousarray(x).reshape(-1).view(np.uint8))
 
 
 def same(now: Any, before: tuple) -> bool:

@@ -46,8 +46,8 @@ def jit(function: Callable[P, R]) -> Jit[P, R]:
 
     Parameters are read anew at each call, random draws of layers are repeated, modes and attributes
     of modules and the variables that the function uses are checked. Two things are as they were:
-    the numbers in an array that the function closes over, and what Python does beside computing,
-    such as appending to a list.
+    the numbers in an array that the function closes over, whose change `detect_anomaly` finds, and
+    what Python does beside computing, such as appending to a list.
 
     Raises:
         JitError: something would be the same at every call though it depends on numbers that
@@ -70,8 +70,10 @@ class Jit(Generic[P, R]):
         self._in_a_row = 0
 
     def __call__(self, *args: P.args, **options: P.kwargs) -> R:
-        if here.watcher is not None:
-            return self._function(*args, **options)  # inside another, or of detect_anomaly()
+        if here.watcher is not None:  # inside another, or of detect_anomaly()
+            for program in [p for programs in self._programs.values() for p in programs]:
+                program.guards.look_at_numbers(self._function.__qualname__)
+            return self._function(*args, **options)
         given = Given(args, options)
         programs = self._programs.get(given.key)
         if programs:

@@ -103,7 +103,7 @@ class Program:
                 self.write(given, [x.number for x in inputs])
         finally:
             trace.open = False
-        guards.close()
+        guards.close({id(a) for a, _ in trace.states} | self.moving)
         n = len(given.tensors)
         self.closed_over = tuple(trace.leaves[n:])
         self.closed_ids = {id(t) for t in self.closed_over}
@@ -305,6 +305,7 @@ class Program:
         self.states = [a for a, _ in trace.states]
         wishes.update({n: attributes.get(id(a), "state") for a, n in trace.states})
         writer = self.writer = Writer(listing, wishes, self.results, attributes)
+        self.moving = {id(trace.constants[n]) for n in listing.moving}
         for n, wish in wishes.items():
             writer.name(n, wish)
         arguments = self.arguments = [writer.names[n] for n in wishes]

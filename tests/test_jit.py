@@ -612,6 +612,25 @@ def test_threads_that_trace_and_that_detect_anomalies_do_not_disturb_each_other(
         assert np.log(Tensor(0.0)).item() == -math.inf
 
 
+def test_a_constant_whose_numbers_have_changed_is_an_anomaly():
+    scale = np.array([[2.0], [3.0]])
+
+    @jit
+    def function(x):
+        return (x * np.sum(scale)).sum()
+
+    x = Tensor([1.0])
+    assert function(x).item() == 5
+    with detect_anomaly():
+        assert function(x).item() == 5
+    scale[0] = 7
+    with (
+        detect_anomaly(),
+        pytest.raises(RuntimeError, match=r"jit: the numbers in scale \(2, 1\), which .*function"),
+    ):
+        function(x)
+
+
 def test_anomalies_are_detected_around_a_jitted_function_not_inside():
     @jit
     def function(x):
