@@ -55,8 +55,9 @@ def border(axes, plane, scores, points, labels, title, size=50):
 
 
 def bare(axes):
-    """Without ticks and labels, for small pictures."""
+    """Without ticks, labels and lines around it, for small pictures."""
     axes.set(xticks=[], yticks=[], xlabel="", ylabel="")
+    axes.spines[:].set_visible(False)
 
 
 def strip(planes, points, labels):
