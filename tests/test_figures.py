@@ -18,6 +18,20 @@ CASES = [
     ("README.md", r"([\d.]+) % by Adam", MNIST, "adam", r"float32: ([\d.]+)%"),
     ("README.md", r"([\d.]+) % of the digits", CONVNET, "result", r"micrograd +([\d.]+)%"),
     (
+        f"{CONVNET} result-explained",
+        r"both get ([\d.]+) %",
+        CONVNET,
+        "result",
+        r"PyTorch ([\d.]+)%",
+    ),
+    (
+        "misc/README.md",
+        r"convnet.ipynb` takes ([\d.]+) times",
+        CONVNET,
+        "speed",
+        r"takes ([\d.]+) times",
+    ),
+    (
         f"{MNIST} each-explained",
         r"from ([\d.]+) to ([\d.]+)",
         MNIST,
