@@ -119,3 +119,9 @@ def test_the_convnet_starts_as_far_apart_as_the_text_says():
     means = figures(r"600 steps are ([\d.]+) and ([\d.]+)", printed(CONVNET, "result"))
     assert "mean losses agree" in text_of(f"{CONVNET} result-explained")
     assert abs(float(means[0]) - float(means[1])) < 1e-3
+
+
+def test_the_sigmoids_gradient_vanishes_as_far_as_the_text_says():
+    (said,) = figures(r"some (\d+) million times", text_of(f"{NOTES} note-33"))
+    (ratio,) = figures(r"sigmoid.* ([\d.e+]+)\n", printed(NOTES, "note-32"))
+    assert abs(1e6 * float(said) / float(ratio) - 1) < 0.2
