@@ -39,6 +39,7 @@ def __dir__():  # what completion offers
 
 _SMALL = (3, 4)  # arrays of at most so many rows and columns are written out
 _FORMATS = (".svg", ".png", ".pdf", ".dot", ".html")
+_PAGE = 720  # points: what fits beside a notebook's cell numbers
 
 # Shape, border and brightness tell the kinds apart without colour; the colours, of Okabe and Ito
 # (2008), are as different for the colour-blind.
@@ -108,6 +109,13 @@ class Picture:
     def _repr_svg_(self) -> str:
         svg = rendered(self.dot, "svg").decode()
         svg = re.sub("<title>(.*?)</title>", self._title, svg)
+        size = re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', svg)
+        width, height = float(size[1]), float(size[2])
+        # A notebook shows it as an image, which its style does not reach: it is made as wide as a
+        # page, unless it could not be read then.
+        scale = max(min(1.0, _PAGE / width), 0.5)
+        fitted = f'width="{width * scale:.0f}pt" height="{height * scale:.0f}pt"'
+        svg = svg.replace(size[0], fitted, 1)
         return svg.replace("<svg ", '<svg style="max-width: 100%; height: auto" ', 1)
 
     def _title(self, found: re.Match) -> str:

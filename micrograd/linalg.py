@@ -375,7 +375,7 @@ def svd(
     """Singular values S (..., k), descending, and vectors U and Vh with a = U * S @ Vh.
 
     a is (..., m, n) and k = min(m, n). Without compute_uv S alone. With full_matrices U and Vh are
-    square; what they have beside U (..., m, k) and Vh (..., k, n) is arbitrary, so that backward
+    square; what they have besides U (..., m, k) and Vh (..., k, n) is arbitrary, so that backward
     through it is an error: full_matrices=False leaves it out. With hermitian only the lower
     triangle is read.
     """

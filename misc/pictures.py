@@ -55,8 +55,9 @@ def border(axes, plane, scores, points, labels, title, size=50):
 
 
 def bare(axes):
-    """Without ticks and labels, for small pictures."""
+    """Without ticks, labels and lines around it, for small pictures."""
     axes.set(xticks=[], yticks=[], xlabel="", ylabel="")
+    axes.spines[:].set_visible(False)
 
 
 def strip(planes, points, labels):
@@ -245,6 +246,59 @@ def race(runs, steps):
     right.axhline(1, color=GREY, linestyle=":")
     right.set(xlabel="epoch", ylabel="test error in %", title="Test error", ylim=(0, None))
     right.legend(frameon=False)
+    return figure
+
+
+# Language models
+
+
+def language_loss(losses, width, levels, title, limits):
+    """The loss of each step, its running mean, and levels to compare with, by name."""
+    axes = plt.subplots(figsize=(7, 3.2), layout="constrained")[1]
+    axes.plot(losses, color=BLUE, alpha=0.25, linewidth=0.7, label="each step")
+    at = np.arange(len(losses) - width + 1) + width // 2
+    axes.plot(at, running_mean(losses, width), color=BLUE, label=f"mean of {width}")
+    for (name, level), color in zip(levels.items(), (GREY, ORANGE)):
+        axes.axhline(level, color=color, linestyle="--", label=name)
+    axes.set(xlabel="step", ylabel="loss", title=title, ylim=limits)
+    axes.legend(frameon=False, ncols=3, loc="upper right")
+    return axes
+
+
+def attention(patterns, text, title):
+    """For each layer, the weights (heads, n, n) with which each letter looks at those before."""
+    count = len(patterns[0])
+    figure, grid = plt.subplots(
+        len(patterns), count, figsize=(9, 7.2), layout="constrained", sharex=True, sharey=True
+    )
+    for layer, heads in enumerate(patterns):
+        for head, axes in enumerate(grid[layer]):
+            image = axes.imshow(heads[head], cmap="Blues", vmin=0, vmax=1)
+            axes.set_title(f"layer {layer + 1}, head {head + 1}", fontsize=10)
+            axes.set_xticks(range(len(text)), text, va="baseline")
+            axes.set_yticks(range(len(text)), text)
+            axes.tick_params(axis="x", length=0, pad=12)
+            axes.tick_params(axis="y", length=0)
+    figure.colorbar(image, ax=grid, label="attention weight", shrink=0.6)
+    figure.supxlabel("is looked at")
+    figure.supylabel("looks")
+    figure.suptitle(title)
+    return figure
+
+
+def expectations(probabilities, letters, text, targets):
+    """How probable each letter is after each beginning of the text; what came next is outlined."""
+    figure, axes = plt.subplots(figsize=(8.5, 3.7), layout="constrained")
+    image = axes.imshow(probabilities, cmap="Blues", vmin=0, vmax=1)
+    for row, letter in enumerate(targets):
+        corner = letter - 0.5, row - 0.5
+        axes.add_patch(plt.Rectangle(corner, 1, 1, fill=False, color=ORANGE, lw=2))
+    axes.set_xticks(range(len(letters)), letters, va="baseline")
+    axes.set_yticks(range(len(text)), [text[: i + 1] for i in range(len(text))])
+    axes.tick_params(axis="x", length=0, pad=12)
+    axes.tick_params(axis="y", length=0)
+    axes.set(xlabel="next letter", ylabel="read so far", title="What the model expects next")
+    figure.colorbar(image, ax=axes, label="probability", shrink=0.8)
     return figure
 
 

@@ -648,6 +648,22 @@ def test_an_svg_says_what_is_where_the_mouse_rests_and_fits_its_page():
     } <= set(titles)  # fmt: skip
 
 
+def test_a_wide_svg_is_made_as_wide_as_a_page_down_to_half_its_size():
+    sizes = []
+    for count in (1, 6, 60):
+        x = Tensor(1.0)
+        for _ in range(count):
+            x = x.tanh()
+        svg = ElementTree.fromstring(draw(x)._repr_svg_())
+        _, _, width, height = map(float, svg.get("viewBox").split())
+        shown = [float(svg.get(side).removesuffix("pt")) for side in ("width", "height")]
+        assert shown[1] / shown[0] == pytest.approx(height / width, rel=0.05)
+        sizes.append((shown[0], shown[0] / width))
+    assert sizes[0][0] < 720 and sizes[0][1] == 1
+    assert sizes[1][0] == 720 and 0.5 < sizes[1][1] < 1
+    assert sizes[2][0] > 720 and sizes[2][1] == pytest.approx(0.5, rel=0.01)
+
+
 STARTS = {".svg": b"<?xml", ".png": b"\x89PNG", ".pdf": b"%PDF", ".dot": b"digraph {"}
 
 

@@ -18,6 +18,20 @@ CASES = [
     ("README.md", r"([\d.]+) % by Adam", MNIST, "adam", r"float32: ([\d.]+)%"),
     ("README.md", r"([\d.]+) % of the digits", CONVNET, "result", r"micrograd +([\d.]+)%"),
     (
+        f"{CONVNET} result-explained",
+        r"both get ([\d.]+) %",
+        CONVNET,
+        "result",
+        r"PyTorch ([\d.]+)%",
+    ),
+    (
+        "misc/README.md",
+        r"convnet.ipynb` takes ([\d.]+) times",
+        CONVNET,
+        "speed",
+        r"takes ([\d.]+) times",
+    ),
+    (
         f"{MNIST} each-explained",
         r"from ([\d.]+) to ([\d.]+)",
         MNIST,
@@ -31,6 +45,14 @@ CASES = [
         "repeated",
         r"(\d+) repeated",
     ),
+    (
+        f"{GPT} each-explained",
+        r"(?s)from ([\d.]+) to ([\d.]+):.* to ([\d.]+), .*schedule to ([\d.]+),",
+        GPT,
+        "each",
+        r"(?s)a step +\d+ +([\d.]+)\n.*128 +\d+ +([\d.]+)\n.*layers +\d+ +([\d.]+)\n.* ([\d.]+)\n",
+    ),
+    (f"{GPT} jit-explained", r"(\d+) lengths", GPT, "jit", r"(\d+) lengths"),
     (f"{NOTES} note-07", r"approx ([\d.]+)\.\$", NOTES, "note-10", r"straight ([\d.]+)"),
     (f"{NOTES} note-07", r"instead of ([\d.]+)\.\)", NOTES, "note-08", r"rule: +dy/db = ([\d.]+)"),
     (f"{NOTES} note-15", r"additions take ([\d,]+) visits", NOTES, "note-14", r" 15 +([\d,]+)"),
@@ -105,3 +127,21 @@ def test_the_convnet_starts_as_far_apart_as_the_text_says():
     means = figures(r"600 steps are ([\d.]+) and ([\d.]+)", printed(CONVNET, "result"))
     assert "mean losses agree" in text_of(f"{CONVNET} result-explained")
     assert abs(float(means[0]) - float(means[1])) < 1e-3
+
+
+def test_the_sigmoids_gradient_vanishes_as_far_as_the_text_says():
+    (said,) = figures(r"some (\d+) million times", text_of(f"{NOTES} note-33"))
+    (ratio,) = figures(r"sigmoid.* ([\d.e+]+)\n", printed(NOTES, "note-32"))
+    assert abs(1e6 * float(said) / float(ratio) - 1) < 0.2
+
+
+def test_the_story_of_a_name_is_told_in_the_figures_of_the_table():
+    story, table = text_of(f"{GPT} story"), printed(GPT, "probability")
+    shares = re.findall(r"(\d+) %", story)
+    assert len(shares) >= 8
+    assert set(shares) <= set(re.findall(r"(\d+)%", table))
+    begun, i, o = figures(r"(?s)of the (\d+) training .* (\d+) go on .*only (\d+) with", story)
+    assert re.search(rf"\.christ +o \d+% .* {begun}\n", table)
+    assert re.search(rf"goes on with i {i}, .*o {o},", table)
+    (seen,) = re.findall(r"seen in training: (.*)", table)
+    assert sorted(seen.split()) == sorted(re.findall(r"\*(christop\w+)\*", story))
