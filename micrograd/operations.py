@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     F = TypeVar("F", bound=Callable)
 
 __all__ = [
-    "arctan2", "concatenate", "copysign", "digamma", "divmod", "dot", "erf", "erfc", "fmax", "fmin",
-    "fmod", "gammaln", "hypot", "linear", "logaddexp", "logaddexp2", "logit", "maximum", "minimum",
-    "mod", "modf", "ndtr", "outer", "polygamma", "stack", "where",
+    "arctan2", "bincount", "concatenate", "copysign", "digamma", "divmod", "dot", "erf", "erfc",
+    "float_power", "fmax", "fmin", "fmod", "frexp", "gammaln", "heaviside", "hypot", "ldexp",
+    "linear", "logaddexp", "logaddexp2", "logit", "maximum", "minimum", "mod", "modf", "ndtr",
+    "outer", "polygamma", "stack", "where",
 ]  # fmt: skip
 
 OPERATIONS: dict[str, Callable] = {}  # all that stand here, by name
@@ -242,6 +243,10 @@ copysign = binary("copysign", np.copysign,
                   lambda g, y, a, b: g * (np.sign(a) * np.sign(y)),
                   lambda g, y, a, b: g * 0,
                   doc="|a| with the sign of b; its slope at a = 0 is 0.")
+heaviside = binary("heaviside", np.heaviside,
+                  lambda g, y, a, b: g * 0,
+                  lambda g, y, a, b: g * (a == 0),
+                  doc="The step: 0 where a < 0, 1 where a > 0, and b where a is 0.")
 Tensor.__abs__, Tensor.__pos__ = abs, positive
 
 
@@ -264,6 +269,16 @@ def polygamma(n: int, x) -> Tensor:
         raise ValueError(f"polygamma: n is an integer from 0 on, got {describe(n)}")
     return lenient(operation("polygamma", lambda x: special.polygamma(n, x),
                              lambda g, y, x: g * polygamma(n + 1, x)))(x)
+
+
+@function()
+def float_power(a, b) -> Tensor:
+    """a to the power b, in float64 at least."""
+    kinds = [getattr(x, "dtype", np.float64) for x in (a, b)]
+    wide = np.result_type(np.float64, *kinds)
+    made = [x if isinstance(x, Tensor) else Tensor(x, requires_grad=False) for x in (a, b)]
+    base, exponent = (astype(x, wide) for x in made)
+    return base**exponent
 
 
 @method()
@@ -302,6 +317,22 @@ def modf(x) -> tuple[Tensor, np.ndarray]:
     """The fractional part of x, a Tensor, and the whole one, an array, for its slope is 0."""
     whole = np.trunc(data_of(x))
     return x - whole, whole
+
+
+@function()
+def frexp(x) -> tuple[Tensor, np.ndarray]:
+    """The mantissa m of x = m 2^n, a Tensor, and the exponent n, an array, for its slope is 0."""
+    _, n = np.frexp(data_of(x))
+    return ldexp(x, -n), n
+
+
+@function()
+def ldexp(x, n: ArrayLike) -> Tensor:
+    """x 2^n, for whole numbers n."""
+    n = np.asarray(data_of(n)) if isinstance(n, (list, tuple)) else n
+    if not isinstance(n, int) and getattr(n, "dtype", np.dtype(float)).kind not in "iu":
+        raise TypeError(f"ldexp: n is an integer or several, got {describe(n)}")
+    return apply("ldexp", lambda x: np.ldexp(x, n), (x,), lambda g, y, x: np.ldexp(g, n))
 
 
 def no_tensor(what: str, option: object) -> None:
@@ -590,11 +621,14 @@ def log_softmax(x, axis: Axis = None) -> Tensor:
 def reshape(x, *shape: int | Sequence[int], order: str = "C") -> Tensor:
     """The same elements in another shape: reshape(2, -1) or reshape((2, -1)).
 
-    They are read and placed with the last axis, or with order="F" the first, changing fastest.
+    They are read and placed with the last axis, or with order="F" the first, changing fastest;
+    with order="A" the first if it does so in memory.
     """
     shape = shape[0] if len(shape) == 1 else shape
+    if order == "A":
+        order = "F" if x.data.flags.fnc else "C"
     if order not in ("C", "F"):
-        raise ValueError(f'reshape: order is "C" or "F", got {order!r}')
+        raise ValueError(f'reshape: order is "C", "F" or "A", got {order!r}')
     if order == "F":
         return transpose(reshape(transpose(x), np.atleast_1d(shape)[::-1].tolist()))
     return apply("reshape", lambda x: x.reshape(shape), (x,), lambda g, y, x: g.reshape(x.shape))
@@ -639,7 +673,10 @@ def broadcast_to(x, *shape: int | Sequence[int]) -> Tensor:
 
 @method()
 def ravel(x, order: str = "C") -> Tensor:
-    """All elements along one axis; in the order of `reshape`."""
+    """All elements along one axis: in the order of `reshape`, or with "K" as they lie in memory."""
+    if order == "K":
+        x = transpose(x, sorted(range(x.ndim), key=lambda i: -np.abs(x.data.strides[i])))
+        order = "C"
     return x.reshape(-1, order=order)
 
 
@@ -665,25 +702,34 @@ def pad(
     pad_width: ArrayLike | dict[int, int | tuple[int, int]],
     mode: str = "constant",
     constant_values: ArrayLike | Tensor = 0,
+    stat_length: ArrayLike | None = None,
+    end_values: ArrayLike | Tensor = 0,
+    reflect_type: str = "even",
 ) -> Tensor:
-    """A border around x; pad_width as in `np.pad`.
+    """A border around x; pad_width and all else as in `np.pad`.
 
-    mode is "constant", a number, a 0-d Tensor or numbers for each side as in `np.pad`, or as there
-    "edge", "reflect", "symmetric" or "wrap", whose border is made of elements of x.
+    mode is "constant", a number, a 0-d Tensor or numbers for each side; "edge", "reflect",
+    "symmetric" or "wrap", whose border is made of elements of x; "maximum", "minimum", "mean" or
+    "median" of the stat_length elements next to it, or of all; or "linear_ramp" to end_values.
     """
     if isinstance(pad_width, dict):  # of some axes
         width = [(0, 0)] * x.ndim
         for axis, both in pad_width.items():
             width[axes_of("pad", axis, x.ndim)[0]] = tuple(np.broadcast_to(both, 2).tolist())
         pad_width = width
+    if reflect_type != "even":
+        raise ValueError(f'pad: reflect_type is "even", got {reflect_type!r}')
     if mode in ("edge", "reflect", "symmetric", "wrap"):
         places = np.arange(x.size).reshape(x.shape)
         return ravel(x)[np.pad(places, pad_width, mode)]
-    if mode != "constant":
-        raise ValueError(
-            f'pad: mode is "constant", "edge", "reflect", "symmetric" or "wrap", got {mode!r}'
-        )
     widths = np.broadcast_to(pad_width, (x.ndim, 2)).tolist()
+    if mode in STATISTICS:
+        return with_statistic(x, widths, STATISTICS[mode], stat_length)
+    if mode == "linear_ramp":
+        return with_ramp(x, widths, end_values)
+    if mode != "constant":
+        known = ["constant", "edge", "reflect", "symmetric", "wrap", "linear_ramp", *STATISTICS]
+        raise ValueError(f"pad: mode is one of {', '.join(known)}; got {mode!r}")
     inside = tuple(slice(before, before + n) for (before, _), n in zip(widths, x.shape))
     if isinstance(constant_values, (list, tuple, np.ndarray)) and np.ndim(constant_values):
         sides = np.array(arrays.array_of("pad: constant_values", constant_values, "fiub"))
@@ -692,6 +738,47 @@ def pad(
     return apply("pad", lambda x, c: np.pad(x, widths, constant_values=c), (x, constant_values),
                  lambda g, y, x, c: g[inside],
                  lambda g, y, x, c: g.sum() - g[inside].sum())
+
+
+STATISTICS = {"maximum": np.max, "minimum": np.min, "mean": np.mean, "median": np.median}
+
+
+def with_statistic(x, widths: list, f: Callable, stat_length: ArrayLike | None) -> Tensor:
+    """x padded along one axis after the other with f of the elements next to the border."""
+    longest = np.array(x.shape)[:, None]
+    lengths = longest if stat_length is None else np.minimum(stat_length, longest)
+    for axis, (first, last) in enumerate(np.broadcast_to(lengths, (x.ndim, 2)).tolist()):
+        parts = slice(first), slice(x.shape[axis] - last, None)
+        edges = [f(x[at(axis, part, x.ndim)], axis=axis, keepdims=True) for part in parts]
+        x = between(edges, x, widths[axis], axis)
+    return x
+
+
+def between(edges: list, x, width: list[int], axis: int) -> Tensor:
+    """x between the first and the second edge, repeated along axis so many times."""
+    ends = [
+        np.broadcast_to(edge, (*x.shape[:axis], n, *x.shape[axis + 1 :]))
+        for edge, n in zip(edges, width)
+    ]
+    return concatenate([ends[0], x, ends[1]], axis)
+
+
+def with_ramp(x, widths: list, end_values: ArrayLike | Tensor) -> Tensor:
+    """x padded along one axis after the other with even steps to the end values."""
+    if not hasattr(end_values, "dtype"):
+        end_values = np.array(end_values, x.dtype)
+    ends = np.broadcast_to(end_values, (x.ndim, 2))
+    for axis, (n, m) in enumerate(widths):
+        first, last = x[at(axis, slice(1), x.ndim)], x[at(axis, slice(-1, None), x.ndim)]
+        up, down = (
+            (np.arange(k) / (k or 1)).astype(x.dtype).reshape(-1, *[1] * (x.ndim - axis - 1))
+            for k in (n, m)
+        )
+        down = np.flip(down, 0)
+        before = ends[axis, 0] * (1 - up) + first * up
+        after = ends[axis, 1] * (1 - down) + last * down
+        x = concatenate([before, x, after], axis)
+    return x
 
 
 @method()
@@ -749,6 +836,18 @@ def add_at(x, key: object, values) -> Tensor:
     return x + scatter(np.broadcast_to(values, places.shape), key, x.shape)
 
 
+@function()
+def bincount(x: ArrayLike, weights: Operand | None = None, minlength: int = 0) -> Tensor:
+    """The sums of the weights that stand beside 0, 1, 2 ... in x, a vector of integers."""
+    x, weights = np.asarray(data_of(x)), weights if hasattr(weights, "dtype") else np.array(weights)
+    if x.dtype.kind not in "iu" or x.shape != weights.shape or x.ndim != 1:
+        raise TypeError(
+            f"bincount: expected integers beside as many weights, got {describe(x)} and shape "
+            f"{weights.shape}"
+        )
+    return scatter(weights, x, (np.maximum(x.max(initial=-1) + 1, minlength),))
+
+
 # Several tensors
 
 
@@ -782,8 +881,12 @@ def dot(a, b) -> Tensor:
 
 
 @function()
-def concatenate(tensors: Sequence[Operand], axis: int | None = 0) -> Tensor:
+def concatenate(
+    tensors: Sequence[Operand], axis: int | None = 0, *, dtype: DTypeLike | None = None
+) -> Tensor:
     """Tensors (or arrays) joined along an axis that exists; flattened first if axis is None."""
+    if dtype is not None:
+        return astype(concatenate(tensors, axis), dtype)
     tensors = list(tensors)
     if axis is None:
         tensors, axis = [np.ravel(x) for x in tensors], 0
@@ -801,8 +904,12 @@ def concatenate(tensors: Sequence[Operand], axis: int | None = 0) -> Tensor:
 
 
 @function()
-def stack(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
+def stack(
+    tensors: Sequence[Operand], axis: int = 0, *, dtype: DTypeLike | None = None
+) -> Tensor:
     """Tensors (or arrays) of one shape joined along a new axis."""
+    if dtype is not None:
+        return astype(stack(tensors, axis), dtype)
 
     def join(some):
         return apply("stack", lambda *xs: np.stack(xs, axis), tuple(some),

@@ -53,14 +53,19 @@ REFUSED = {  # why, for names of NumPy's that a Tensor will not answer to
         ),
         INTEGERS,
     ),
-    **dict.fromkeys(("ldexp", "frexp"), "take x * 2.0**n"),
     **dict.fromkeys(("nextafter", "spacing"), "it is about how numbers are stored"),
     "isnat": "it is about dates",
-    **dict.fromkeys(("compress", "extract"), "take t[mask]"),
-    **dict.fromkeys(("choose", "piecewise"), "take select, or where"),
-    "vander": "take x[:, None] ** np.arange(n)",
-    "float_power": "take astype(np.float64), and **",
-    "heaviside": "take where(x > 0, 1, where(x == 0, h, 0))",
+    **dict.fromkeys(
+        (
+            "unique", "unique_all", "unique_counts", "unique_inverse", "unique_values", "union1d",
+            "intersect1d", "setdiff1d", "setxor1d",
+        ),
+        "it makes one of several elements; find their places with t.data, and take t[places]",
+    ),
+    **dict.fromkeys(
+        ("histogram", "histogram2d", "histogramdd", "histogram_bin_edges"),
+        "it counts; take the t.data, or with weights that have a gradient bincount",
+    ),
 }  # fmt: skip
 
 ARITHMETIC = {  # what `help` says about it
