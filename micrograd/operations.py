@@ -293,6 +293,12 @@ def slope_of_sinc(n: int, x) -> Tensor:
                  lambda g, y, x: g * slope_of_sinc(n + 1, x))
 
 
+def no_tensor(what: str, option: object) -> None:
+    """Refuse an option for which there is no gradient, where it looks as if there were one."""
+    if isinstance(option, Tensor):
+        raise TypeError(f"{what} is a number, for which there is no gradient: take its item()")
+
+
 @method()
 def nan_to_num(
     x, copy: bool = True, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
@@ -301,6 +307,8 @@ def nan_to_num(
 
     The gradient goes to x where it is finite. The result is always a copy.
     """
+    for name, number in (("nan", nan), ("posinf", posinf), ("neginf", neginf)):
+        no_tensor(f"nan_to_num: {name}", number)
     return apply("nan_to_num",
                  lambda x: np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf), (x,),
                  lambda g, y, x: np.where(np.isfinite(x), g, 0))
@@ -333,12 +341,6 @@ def ldexp(x, n: ArrayLike) -> Tensor:
     if not isinstance(n, int) and getattr(n, "dtype", np.dtype(float)).kind not in "iu":
         raise TypeError(f"ldexp: n is an integer or several, got {describe(n)}")
     return apply("ldexp", lambda x: np.ldexp(x, n), (x,), lambda g, y, x: np.ldexp(g, n))
-
-
-def no_tensor(what: str, option: object) -> None:
-    """Refuse an option for which there is no gradient, where it looks as if there were one."""
-    if isinstance(option, Tensor):
-        raise TypeError(f"{what} is a number, for which there is no gradient: take its item()")
 
 
 @method()
@@ -423,12 +425,15 @@ def chosen(op: str, x, dtype: DTypeLike | None, where: ArrayLike, other: float) 
         if np.dtype(dtype).kind != "f":
             raise TypeError(f"{op}: dtype is a floating one, got {np.dtype(dtype)}")
         x = astype(x, dtype)
-    return x if where is True else select(mask_of(where, x), x, other)
+    return x if where is True else select(mask_of(op, where, x), x, other)
 
 
-def mask_of(where: ArrayLike, x) -> np.ndarray:
+def mask_of(op: str, where: ArrayLike, x) -> np.ndarray:
     """The `where` of a reduction, in the shape of x."""
-    return np.broadcast_to(where, x.shape) != 0
+    mask = data_of(where) if hasattr(where, "dtype") else np.array(where)
+    if mask.dtype != bool:
+        raise TypeError(f"{op}: where is made of bools, got {describe(where)}")
+    return np.broadcast_to(mask, x.shape)
 
 
 @method()
@@ -451,7 +456,7 @@ def mean(
     """The mean over axis: of the elements where `where` holds, in `dtype`."""
     if where is not True:
         total = sum(x, axis, keepdims, dtype=dtype, where=where)
-        return total / mask_of(where, x).sum(axis=axis, keepdims=keepdims)
+        return total / mask_of("mean", where, x).sum(axis=axis, keepdims=keepdims)
     x = chosen("mean", x, dtype, where, 0)
     return apply("mean", lambda x: x.mean(axis=axis, keepdims=keepdims), (x,),
                  lambda g, y, x: spread(g * (y.size / (x.size or 1)), x, axis, keepdims))
@@ -518,7 +523,7 @@ def var(
     if mean is None:
         mean = x.mean(axis, keepdims=True, where=where)
     squares = ((x - mean) ** 2).sum(axis, keepdims, where=where)
-    n = mask_of(where, x).sum(axis=axis, keepdims=keepdims)
+    n = mask_of("var", where, x).sum(axis=axis, keepdims=keepdims)
     return squares / np.maximum(n - ddof, 0).astype(x.dtype)
 
 
@@ -708,7 +713,7 @@ def pad(
 ) -> Tensor:
     """A border around x; pad_width and all else as in `np.pad`.
 
-    mode is "constant", a number, a 0-d Tensor or numbers for each side; "edge", "reflect",
+    mode is "constant", a number, or numbers for each side, Tensors too; "edge", "reflect",
     "symmetric" or "wrap", whose border is made of elements of x; "maximum", "minimum", "mean" or
     "median" of the stat_length elements next to it, or of all; or "linear_ramp" to end_values.
     """
@@ -730,11 +735,9 @@ def pad(
     if mode != "constant":
         known = ["constant", "edge", "reflect", "symmetric", "wrap", "linear_ramp", *STATISTICS]
         raise ValueError(f"pad: mode is one of {', '.join(known)}; got {mode!r}")
+    if np.ndim(constant_values):
+        return with_sides(x, widths, constant_values)
     inside = tuple(slice(before, before + n) for (before, _), n in zip(widths, x.shape))
-    if isinstance(constant_values, (list, tuple, np.ndarray)) and np.ndim(constant_values):
-        sides = np.array(arrays.array_of("pad: constant_values", constant_values, "fiub"))
-        return apply("pad", lambda x: np.pad(x, widths, constant_values=sides), (x,),
-                     lambda g, y, x: g[inside])
     return apply("pad", lambda x, c: np.pad(x, widths, constant_values=c), (x, constant_values),
                  lambda g, y, x, c: g[inside],
                  lambda g, y, x, c: g.sum() - g[inside].sum())
@@ -754,7 +757,16 @@ def with_statistic(x, widths: list, f: Callable, stat_length: ArrayLike | None) 
     return x
 
 
-def between(edges: list, x, width: list[int], axis: int) -> Tensor:
+def with_sides(x, widths: list, numbers: Operand) -> Tensor:
+    """x padded along one axis after the other with a number for each side."""
+    if not isinstance(numbers, Tensor):
+        numbers = array_of("pad: constant_values", numbers, "fiub")
+    for axis, edges in enumerate(np.broadcast_to(numbers.astype(x.dtype), (x.ndim, 2))):
+        x = between(edges, x, widths[axis], axis)
+    return x
+
+
+def between(edges: Sequence, x, width: list[int], axis: int) -> Tensor:
     """x between the first and the second edge, repeated along axis so many times."""
     ends = [
         np.broadcast_to(edge, (*x.shape[:axis], n, *x.shape[axis + 1 :]))

@@ -23,6 +23,7 @@ from micrograd.operations import (
     cumprod,
     cumsum,
     function,
+    mask_of,
     max,
     mean,
     method,
@@ -655,9 +656,10 @@ def corrcoef(
 # Sums without nan
 
 
-def numbers(x) -> np.ndarray:
-    """Where x is not nan."""
-    return ~np.isnan(x)
+def numbers(x, op: str = "", where: ArrayLike = True) -> np.ndarray:
+    """Where x is not nan, and the `where` of a reduction holds."""
+    found = ~np.isnan(x)
+    return found if where is True else found & mask_of(op, where, x)
 
 
 @function(a="x")
@@ -665,7 +667,7 @@ def nansum(x, axis: Axis = None, keepdims: bool = False, *, dtype: DTypeLike | N
            initial: float | None = None, where: ArrayLike = True) -> Tensor:  # fmt: skip
     """The sum over axis of what is not nan."""
     x = tensor_of(x)
-    return sum(x, axis, keepdims, dtype=dtype, initial=initial, where=numbers(x) & where)
+    return sum(x, axis, keepdims, dtype=dtype, initial=initial, where=numbers(x, "nansum", where))
 
 
 @function(a="x")
@@ -673,7 +675,7 @@ def nanprod(x, axis: Axis = None, keepdims: bool = False, *, dtype: DTypeLike | 
             initial: float | None = None, where: ArrayLike = True) -> Tensor:  # fmt: skip
     """The product over axis of what is not nan."""
     x = tensor_of(x)
-    return prod(x, axis, keepdims, dtype=dtype, initial=initial, where=numbers(x) & where)
+    return prod(x, axis, keepdims, dtype=dtype, initial=initial, where=numbers(x, "nanprod", where))
 
 
 @function(a="x")
@@ -681,7 +683,7 @@ def nanmean(x, axis: Axis = None, keepdims: bool = False, *, dtype: DTypeLike | 
             where: ArrayLike = True) -> Tensor:  # fmt: skip
     """The mean over axis of what is not nan."""
     x = tensor_of(x)
-    return mean(x, axis, keepdims, dtype=dtype, where=numbers(x) & where)
+    return mean(x, axis, keepdims, dtype=dtype, where=numbers(x, "nanmean", where))
 
 
 @function(a="x")
@@ -690,7 +692,7 @@ def nanvar(x, axis: Axis = None, keepdims: bool = False, ddof: float = 0, *,
            where: ArrayLike = True, mean: Operand | None = None) -> Tensor:  # fmt: skip
     """The variance over axis of what is not nan."""
     x, ddof = tensor_of(x), correction_of("nanvar", ddof, correction)
-    return var(x, axis, keepdims, ddof, dtype=dtype, where=numbers(x) & where, mean=mean)
+    return var(x, axis, keepdims, ddof, dtype=dtype, where=numbers(x, "nanvar", where), mean=mean)
 
 
 @function(a="x")
@@ -699,7 +701,7 @@ def nanstd(x, axis: Axis = None, keepdims: bool = False, ddof: float = 0, *,
            where: ArrayLike = True, mean: Operand | None = None) -> Tensor:  # fmt: skip
     """The standard deviation over axis of what is not nan."""
     x, ddof = tensor_of(x), correction_of("nanstd", ddof, correction)
-    return std(x, axis, keepdims, ddof, dtype=dtype, where=numbers(x) & where, mean=mean)
+    return std(x, axis, keepdims, ddof, dtype=dtype, where=numbers(x, "nanstd", where), mean=mean)
 
 
 @function(a="x")

@@ -120,6 +120,7 @@ def constant(op: str, x: object, operands: tuple) -> Any:
     if isinstance(x, Size):
         return int(x)
     has_turn = hasattr(type(x), OPERATORS.get(op, "")) and type(x).__module__ != "builtins"
+    has_turn = has_turn and not gives_way(x)
     kind = ForeignError if has_turn and not array else TypeError
     cure = ": stack makes one tensor of several" if isinstance(x, (list, tuple)) else ""
     cure = ": take its to_numpy()" if hasattr(x, "to_numpy") else cure
@@ -131,7 +132,12 @@ def constant(op: str, x: object, operands: tuple) -> Any:
 def has_own_ufuncs(x: object) -> bool:
     """Whether NumPy's elementwise functions ask x, a foreign object, what they are to do."""
     its_own = getattr(type(x), "__array_ufunc__", None) not in (None, np.ndarray.__array_ufunc__)
-    return its_own and not isinstance(x, Protocol)
+    return its_own and not isinstance(x, Protocol) and not gives_way(x)
+
+
+def gives_way(x: object) -> bool:
+    """Whether x is a frame of pandas, whose operators leave it to a Tensor."""
+    return hasattr(type(x), "__pandas_priority__")
 
 
 def reflected(function: Callable) -> Callable:
@@ -463,6 +469,14 @@ class Protocol:
         data, requires_grad, label, grad = state
         self.__init__((), requires_grad, label)
         self._value, self.grad = data, grad
+
+    @property
+    def __pandas_priority__(self) -> int:
+        """Above that of a frame, so that an error says `to_numpy()`.
+
+        Else the frame would take the Tensor for an array, or fail within where it has no axes.
+        """
+        return 5000 if self._loses_gradient() or self.ndim == 0 else 0
 
     # NumPy's functions
 

@@ -967,6 +967,10 @@ def add_shapes():
         row(f"pad(1, constant_values={sides})", lambda x, s=sides: x.pad(1, constant_values=s),
             lambda x: torch_pad(torch_pad(x, [(1, 0)], 5.0), [(0, 1)], -1.0),
             ones_of((3,), (1,)))  # fmt: skip
+    row("pad(1, constant_values=Tensor)", lambda x, c: x.pad(1, constant_values=c),
+        lambda x, c: torch.cat([c[0, :1].expand(x.shape[0] + 2, 1), torch.cat(
+            [c[0, 0].expand(1, x.shape[1]), x, c[0, 1].expand(1, x.shape[1])]),
+            c[0, 1:].expand(x.shape[0] + 2, 1)], 1), [((2, 3), (1, 2))])  # fmt: skip
     for mode, f in (
         ("maximum", torch.amax),
         ("minimum", torch.amin),

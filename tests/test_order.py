@@ -196,7 +196,7 @@ def test_numbers_lists_and_integers_beside_a_float32_tensor_leave_it_float32():
         np.ediff1d(x, 1.5), np.gradient(x, 0.5), np.gradient(x, [0, 1, 3, 4]),
         np.convolve(x, [1, 2]),
         np.trapezoid(x, [0, 1, 2, 4]), np.quantile(x, [0.3, 0.4]), np.max(x, initial=0.5),
-        np.sum(x, initial=1), np.var(x, where=[1, 1, 0, 1], ddof=1.0), np.median(x),
+        np.sum(x, initial=1), np.var(x, where=[True, True, False, True], ddof=1.0), np.median(x),
         x % 2, np.sinc(x),
     ):  # fmt: skip
         assert y.dtype == np.float32, y.op
