@@ -366,8 +366,8 @@ def gelu(x, approximate: str = "none") -> Tensor:
     """
     c = math.sqrt(2 / math.pi)
     if approximate == "none":
-        share = apply("gelu_erf", lambda x: arrays.half_of_one_plus(special.erf(x, math.sqrt(0.5))),
-                      (x,), lambda g, y, x: g * (0.5 * c * np.exp(-0.5 * x * x)))
+        share = apply("gelu_erf", special.normal_share, (x,),
+                      lambda g, y, x: g * special.normal_density(x))
     elif approximate == "tanh":
         share = apply("gelu_tanh", lambda x: arrays.half_of_one_plus(
                           np.tanh(x * (c + 0.044715 * c * x * x))), (x,),
