@@ -6,7 +6,7 @@ __version__ = "2.0.0"  # first, for arrays.py asks for it
 
 from typing import TYPE_CHECKING
 
-from micrograd import linalg, memory  # noqa: F401
+from micrograd import linalg, memory, polynomials  # noqa: F401
 from micrograd.calculus import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from micrograd.effects import effect, state
 from micrograd.einsum import einsum
@@ -22,10 +22,12 @@ from micrograd.operations import (
     dot,
     erf,
     erfc,
+    float_power,
     fmax,
     fmin,
     fmod,
     gammaln,
+    heaviside,
     hypot,
     linear,
     logaddexp,
@@ -46,19 +48,26 @@ from micrograd.order import (
     corrcoef,
     correlate,
     cov,
+    cumulative_prod,
+    cumulative_sum,
     diff,
     ediff1d,
+    geomspace,
     gradient,
     interp,
     linspace,
+    logspace,
     median,
     meshgrid,
     nancumprod,
     nancumsum,
     nanmax,
     nanmean,
+    nanmedian,
     nanmin,
+    nanpercentile,
     nanprod,
+    nanquantile,
     nanstd,
     nansum,
     nanvar,
@@ -68,6 +77,7 @@ from micrograd.order import (
     sort,
     take_along_axis,
     trapezoid,
+    unwrap,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -75,14 +85,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Tensor", "apply", "arctan2", "average", "concatenate", "convolve", "copysign", "corrcoef",
-    "correlate", "cov", "diff", "digamma", "dot", "ediff1d", "effect", "einsum", "erf", "erfc",
-    "fmax", "fmin", "fmod", "gammaln", "grad", "gradient", "hessian", "hvp", "hypot", "interp",
-    "jacobian", "jit", "jvp", "linalg", "linear", "linspace", "logaddexp", "logaddexp2",
-    "logit", "maximum", "median", "meshgrid", "minimum", "mod", "nancumprod", "nancumsum",
-    "nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum", "nanvar", "ndtr", "nn",
-    "no_grad", "norm", "operation", "optim", "outer", "partition", "percentile", "polygamma",
-    "quantile", "sort", "stack", "state", "take_along_axis", "trapezoid", "value_and_grad",
-    "vjp", "where",
+    "correlate", "cov", "cumulative_prod", "cumulative_sum", "diff", "digamma", "dot",
+    "ediff1d", "effect", "einsum", "erf", "erfc", "float_power", "fmax", "fmin", "fmod",
+    "gammaln", "geomspace", "grad", "gradient", "heaviside", "hessian", "hvp", "hypot",
+    "interp", "jacobian", "jit", "jvp", "linalg", "linear", "linspace", "logaddexp",
+    "logaddexp2", "logit", "logspace", "maximum", "median", "meshgrid", "minimum", "mod",
+    "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmedian", "nanmin", "nanpercentile",
+    "nanprod", "nanquantile", "nanstd", "nansum", "nanvar", "ndtr", "nn", "no_grad", "norm",
+    "operation", "optim", "outer", "partition", "percentile", "polygamma", "quantile", "sort",
+    "stack", "state", "take_along_axis", "trapezoid", "unwrap", "value_and_grad", "vjp",
+    "where",
 ]  # fmt: skip
 
 

@@ -197,6 +197,9 @@ class Tensor(Protocol):
         pad_width: ArrayLike | dict[int, int | tuple[int, int]],
         mode: str = "constant",
         constant_values: ArrayLike | Tensor = 0,
+        stat_length: ArrayLike | None = None,
+        end_values: ArrayLike | Tensor = 0,
+        reflect_type: str = "even",
     ) -> Tensor: ...
     def flip(self, axis: Axis = None) -> Tensor: ...
     def tril(self, k: int = 0) -> Tensor: ...

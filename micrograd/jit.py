@@ -47,7 +47,7 @@ def jit(function: Callable[P, R]) -> Jit[P, R]:
     Parameters are read anew at each call, random draws of layers are repeated, modes and attributes
     of modules and the variables that the function uses are checked. Two things are as they were:
     the numbers in an array that the function closes over, whose change `detect_anomaly` finds, and
-    what Python does beside computing, such as appending to a list.
+    what Python does besides computing, such as appending to a list.
 
     Raises:
         JitError: something would be the same at every call though it depends on numbers that

@@ -16,7 +16,7 @@ from micrograd.arrays import KINDS, array_of, describe, integer
 from micrograd.effects import effect, state
 from micrograd.engine import Tensor, apply
 from micrograd.module import Module
-from micrograd.operations import astype
+from micrograd.operations import astype, no_tensor
 from micrograd.protocol import data_of
 
 if TYPE_CHECKING:
@@ -377,6 +377,7 @@ def _move(running: np.ndarray, batch: np.ndarray, momentum: float) -> None:
 
 def _normalize(x, axes: tuple[int, ...], eps: float, center: bool = True) -> Tensor:
     """(x - mean) / sqrt(var + eps) over axes, in one operation; without the mean if not center."""
+    no_tensor("eps of a normalization", eps)
     if x.dtype == np.float16:  # whose squares overflow above 256: in float32, as in PyTorch
         return astype(_normalize(astype(x, np.float32), axes, eps, center), np.float16)
 

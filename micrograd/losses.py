@@ -11,7 +11,7 @@ from micrograd.arrays import array_of, log_softmax
 from micrograd.effects import effect
 from micrograd.engine import Tensor, apply
 from micrograd.layers import integers_below
-from micrograd.operations import sigmoid, softplus, where
+from micrograd.operations import no_tensor, sigmoid, softplus, where
 from micrograd.protocol import data_of
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def cross_entropy(
         IndexError: a class number is out of range.
     """
     _check_reduction("cross_entropy", reduction)
+    no_tensor("cross_entropy: label_smoothing", label_smoothing)
     if not isinstance(label_smoothing, (int, float, np.floating)) or not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing={label_smoothing!r} is out of range")
     logits, targets = _tensor("cross_entropy", logits), _targets("cross_entropy", targets)

@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     F = TypeVar("F", bound=Callable)
 
 __all__ = [
-    "arctan2", "concatenate", "copysign", "digamma", "divmod", "dot", "erf", "erfc", "fmax", "fmin",
-    "fmod", "gammaln", "hypot", "linear", "logaddexp", "logaddexp2", "logit", "maximum", "minimum",
-    "mod", "modf", "ndtr", "outer", "polygamma", "stack", "where",
+    "arctan2", "bincount", "concatenate", "copysign", "digamma", "divmod", "dot", "erf", "erfc",
+    "float_power", "fmax", "fmin", "fmod", "frexp", "gammaln", "heaviside", "hypot", "ldexp",
+    "linear", "logaddexp", "logaddexp2", "logit", "maximum", "minimum", "mod", "modf", "ndtr",
+    "outer", "polygamma", "stack", "where",
 ]  # fmt: skip
 
 OPERATIONS: dict[str, Callable] = {}  # all that stand here, by name
@@ -242,6 +243,10 @@ copysign = binary("copysign", np.copysign,
                   lambda g, y, a, b: g * (np.sign(a) * np.sign(y)),
                   lambda g, y, a, b: g * 0,
                   doc="|a| with the sign of b; its slope at a = 0 is 0.")
+heaviside = binary("heaviside", np.heaviside,
+                  lambda g, y, a, b: g * 0,
+                  lambda g, y, a, b: g * (a == 0),
+                  doc="The step: 0 where a < 0, 1 where a > 0, and b where a is 0.")
 Tensor.__abs__, Tensor.__pos__ = abs, positive
 
 
@@ -266,6 +271,16 @@ def polygamma(n: int, x) -> Tensor:
                              lambda g, y, x: g * polygamma(n + 1, x)))(x)
 
 
+@function()
+def float_power(a, b) -> Tensor:
+    """a to the power b, in float64 at least."""
+    kinds = [getattr(x, "dtype", np.float64) for x in (a, b)]
+    wide = np.result_type(np.float64, *kinds)
+    made = [x if isinstance(x, Tensor) else Tensor(x, requires_grad=False) for x in (a, b)]
+    base, exponent = (astype(x, wide) for x in made)
+    return base**exponent
+
+
 @method()
 def sinc(x) -> Tensor:
     """sin(pi x) / (pi x), and 1 at 0."""
@@ -278,6 +293,12 @@ def slope_of_sinc(n: int, x) -> Tensor:
                  lambda g, y, x: g * slope_of_sinc(n + 1, x))
 
 
+def no_tensor(what: str, option: object) -> None:
+    """Refuse an option for which there is no gradient, where it looks as if there were one."""
+    if isinstance(option, Tensor):
+        raise TypeError(f"{what} is a number, for which there is no gradient: take its item()")
+
+
 @method()
 def nan_to_num(
     x, copy: bool = True, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
@@ -286,6 +307,8 @@ def nan_to_num(
 
     The gradient goes to x where it is finite. The result is always a copy.
     """
+    for name, number in (("nan", nan), ("posinf", posinf), ("neginf", neginf)):
+        no_tensor(f"nan_to_num: {name}", number)
     return apply("nan_to_num",
                  lambda x: np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf), (x,),
                  lambda g, y, x: np.where(np.isfinite(x), g, 0))
@@ -304,10 +327,20 @@ def modf(x) -> tuple[Tensor, np.ndarray]:
     return x - whole, whole
 
 
-def no_tensor(what: str, option: object) -> None:
-    """Refuse an option for which there is no gradient, where it looks as if there were one."""
-    if isinstance(option, Tensor):
-        raise TypeError(f"{what} is a number, for which there is no gradient: take its item()")
+@function()
+def frexp(x) -> tuple[Tensor, np.ndarray]:
+    """The mantissa m of x = m 2^n, a Tensor, and the exponent n, an array, for its slope is 0."""
+    _, n = np.frexp(data_of(x))
+    return ldexp(x, -n), n
+
+
+@function()
+def ldexp(x, n: ArrayLike) -> Tensor:
+    """x 2^n, for whole numbers n."""
+    n = np.asarray(data_of(n)) if isinstance(n, (list, tuple)) else n
+    if not isinstance(n, int) and getattr(n, "dtype", np.dtype(float)).kind not in "iu":
+        raise TypeError(f"ldexp: n is an integer or several, got {describe(n)}")
+    return apply("ldexp", lambda x: np.ldexp(x, n), (x,), lambda g, y, x: np.ldexp(g, n))
 
 
 @method()
@@ -333,8 +366,8 @@ def gelu(x, approximate: str = "none") -> Tensor:
     """
     c = math.sqrt(2 / math.pi)
     if approximate == "none":
-        share = apply("gelu_erf", lambda x: arrays.half_of_one_plus(special.erf(x, math.sqrt(0.5))),
-                      (x,), lambda g, y, x: g * (0.5 * c * np.exp(-0.5 * x * x)))
+        share = apply("gelu_erf", special.normal_share, (x,),
+                      lambda g, y, x: g * special.normal_density(x))
     elif approximate == "tanh":
         share = apply("gelu_tanh", lambda x: arrays.half_of_one_plus(
                           np.tanh(x * (c + 0.044715 * c * x * x))), (x,),
@@ -392,12 +425,15 @@ def chosen(op: str, x, dtype: DTypeLike | None, where: ArrayLike, other: float) 
         if np.dtype(dtype).kind != "f":
             raise TypeError(f"{op}: dtype is a floating one, got {np.dtype(dtype)}")
         x = astype(x, dtype)
-    return x if where is True else select(mask_of(where, x), x, other)
+    return x if where is True else select(mask_of(op, where, x), x, other)
 
 
-def mask_of(where: ArrayLike, x) -> np.ndarray:
+def mask_of(op: str, where: ArrayLike, x) -> np.ndarray:
     """The `where` of a reduction, in the shape of x."""
-    return np.broadcast_to(where, x.shape) != 0
+    mask = data_of(where) if hasattr(where, "dtype") else np.array(where)
+    if mask.dtype != bool:
+        raise TypeError(f"{op}: where is made of bools, got {describe(where)}")
+    return np.broadcast_to(mask, x.shape)
 
 
 @method()
@@ -420,7 +456,7 @@ def mean(
     """The mean over axis: of the elements where `where` holds, in `dtype`."""
     if where is not True:
         total = sum(x, axis, keepdims, dtype=dtype, where=where)
-        return total / mask_of(where, x).sum(axis=axis, keepdims=keepdims)
+        return total / mask_of("mean", where, x).sum(axis=axis, keepdims=keepdims)
     x = chosen("mean", x, dtype, where, 0)
     return apply("mean", lambda x: x.mean(axis=axis, keepdims=keepdims), (x,),
                  lambda g, y, x: spread(g * (y.size / (x.size or 1)), x, axis, keepdims))
@@ -487,7 +523,7 @@ def var(
     if mean is None:
         mean = x.mean(axis, keepdims=True, where=where)
     squares = ((x - mean) ** 2).sum(axis, keepdims, where=where)
-    n = mask_of(where, x).sum(axis=axis, keepdims=keepdims)
+    n = mask_of("var", where, x).sum(axis=axis, keepdims=keepdims)
     return squares / np.maximum(n - ddof, 0).astype(x.dtype)
 
 
@@ -590,11 +626,14 @@ def log_softmax(x, axis: Axis = None) -> Tensor:
 def reshape(x, *shape: int | Sequence[int], order: str = "C") -> Tensor:
     """The same elements in another shape: reshape(2, -1) or reshape((2, -1)).
 
-    They are read and placed with the last axis, or with order="F" the first, changing fastest.
+    They are read and placed with the last axis, or with order="F" the first, changing fastest;
+    with order="A" the first if it does so in memory.
     """
     shape = shape[0] if len(shape) == 1 else shape
+    if order == "A":
+        order = "F" if x.data.flags.fnc else "C"
     if order not in ("C", "F"):
-        raise ValueError(f'reshape: order is "C" or "F", got {order!r}')
+        raise ValueError(f'reshape: order is "C", "F" or "A", got {order!r}')
     if order == "F":
         return transpose(reshape(transpose(x), np.atleast_1d(shape)[::-1].tolist()))
     return apply("reshape", lambda x: x.reshape(shape), (x,), lambda g, y, x: g.reshape(x.shape))
@@ -639,10 +678,13 @@ def broadcast_to(x, *shape: int | Sequence[int]) -> Tensor:
 
 @method()
 def ravel(x, order: str = "C") -> Tensor:
-    """All elements along one axis; in the order of `reshape`."""
+    """All elements along one axis: in the order of `reshape`, or with "K" as they lie in memory."""
     if isinstance(order, int):
         raise TypeError(f"flatten makes one axis of all; from axis {order} on it is "
                         f"t.reshape(*t.shape[:{order}], -1)")
+    if order == "K":
+        x = transpose(x, sorted(range(x.ndim), key=lambda i: -np.abs(x.data.strides[i])))
+        order = "C"
     return x.reshape(-1, order=order)
 
 
@@ -668,33 +710,90 @@ def pad(
     pad_width: ArrayLike | dict[int, int | tuple[int, int]],
     mode: str = "constant",
     constant_values: ArrayLike | Tensor = 0,
+    stat_length: ArrayLike | None = None,
+    end_values: ArrayLike | Tensor = 0,
+    reflect_type: str = "even",
 ) -> Tensor:
-    """A border around x; pad_width as in `np.pad`.
+    """A border around x; pad_width and all else as in `np.pad`.
 
-    mode is "constant", a number, a 0-d Tensor or numbers for each side as in `np.pad`, or as there
-    "edge", "reflect", "symmetric" or "wrap", whose border is made of elements of x.
+    mode is "constant", a number, or numbers for each side, Tensors too; "edge", "reflect",
+    "symmetric" or "wrap", whose border is made of elements of x; "maximum", "minimum", "mean" or
+    "median" of the stat_length elements next to it, or of all; or "linear_ramp" to end_values.
     """
     if isinstance(pad_width, dict):  # of some axes
         width = [(0, 0)] * x.ndim
         for axis, both in pad_width.items():
             width[axes_of("pad", axis, x.ndim)[0]] = tuple(np.broadcast_to(both, 2).tolist())
         pad_width = width
+    if reflect_type != "even":
+        raise ValueError(f'pad: reflect_type is "even", got {reflect_type!r}')
     if mode in ("edge", "reflect", "symmetric", "wrap"):
         places = np.arange(x.size).reshape(x.shape)
         return ravel(x)[np.pad(places, pad_width, mode)]
-    if mode != "constant":
-        raise ValueError(
-            f'pad: mode is "constant", "edge", "reflect", "symmetric" or "wrap", got {mode!r}'
-        )
     widths = np.broadcast_to(pad_width, (x.ndim, 2)).tolist()
+    if mode in STATISTICS:
+        return with_statistic(x, widths, STATISTICS[mode], stat_length)
+    if mode == "linear_ramp":
+        return with_ramp(x, widths, end_values)
+    if mode != "constant":
+        known = ["constant", "edge", "reflect", "symmetric", "wrap", "linear_ramp", *STATISTICS]
+        raise ValueError(f"pad: mode is one of {', '.join(known)}; got {mode!r}")
+    if np.ndim(constant_values):
+        return with_sides(x, widths, constant_values)
     inside = tuple(slice(before, before + n) for (before, _), n in zip(widths, x.shape))
-    if isinstance(constant_values, (list, tuple, np.ndarray)) and np.ndim(constant_values):
-        sides = np.array(arrays.array_of("pad: constant_values", constant_values, "fiub"))
-        return apply("pad", lambda x: np.pad(x, widths, constant_values=sides), (x,),
-                     lambda g, y, x: g[inside])
     return apply("pad", lambda x, c: np.pad(x, widths, constant_values=c), (x, constant_values),
                  lambda g, y, x, c: g[inside],
                  lambda g, y, x, c: g.sum() - g[inside].sum())
+
+
+STATISTICS = {"maximum": np.max, "minimum": np.min, "mean": np.mean, "median": np.median}
+
+
+def with_statistic(x, widths: list, f: Callable, stat_length: ArrayLike | None) -> Tensor:
+    """x padded along one axis after the other with f of the elements next to the border."""
+    longest = np.array(x.shape)[:, None]
+    lengths = longest if stat_length is None else np.minimum(stat_length, longest)
+    for axis, (first, last) in enumerate(np.broadcast_to(lengths, (x.ndim, 2)).tolist()):
+        parts = slice(first), slice(x.shape[axis] - last, None)
+        edges = [f(x[at(axis, part, x.ndim)], axis=axis, keepdims=True) for part in parts]
+        x = between(edges, x, widths[axis], axis)
+    return x
+
+
+def with_sides(x, widths: list, numbers: Operand) -> Tensor:
+    """x padded along one axis after the other with a number for each side."""
+    if not isinstance(numbers, Tensor):
+        numbers = array_of("pad: constant_values", numbers, "fiub")
+    for axis, edges in enumerate(np.broadcast_to(numbers.astype(x.dtype), (x.ndim, 2))):
+        x = between(edges, x, widths[axis], axis)
+    return x
+
+
+def between(edges: Sequence, x, width: list[int], axis: int) -> Tensor:
+    """x between the first and the second edge, repeated along axis so many times."""
+    ends = [
+        np.broadcast_to(edge, (*x.shape[:axis], n, *x.shape[axis + 1 :]))
+        for edge, n in zip(edges, width)
+    ]
+    return concatenate([ends[0], x, ends[1]], axis)
+
+
+def with_ramp(x, widths: list, end_values: ArrayLike | Tensor) -> Tensor:
+    """x padded along one axis after the other with even steps to the end values."""
+    if not hasattr(end_values, "dtype"):
+        end_values = np.array(end_values, x.dtype)
+    ends = np.broadcast_to(end_values, (x.ndim, 2))
+    for axis, (n, m) in enumerate(widths):
+        first, last = x[at(axis, slice(1), x.ndim)], x[at(axis, slice(-1, None), x.ndim)]
+        up, down = (
+            (np.arange(k) / (k or 1)).astype(x.dtype).reshape(-1, *[1] * (x.ndim - axis - 1))
+            for k in (n, m)
+        )
+        down = np.flip(down, 0)
+        before = ends[axis, 0] * (1 - up) + first * up
+        after = ends[axis, 1] * (1 - down) + last * down
+        x = concatenate([before, x, after], axis)
+    return x
 
 
 @method()
@@ -752,6 +851,18 @@ def add_at(x, key: object, values) -> Tensor:
     return x + scatter(np.broadcast_to(values, places.shape), key, x.shape)
 
 
+@function()
+def bincount(x: ArrayLike, weights: Operand | None = None, minlength: int = 0) -> Tensor:
+    """The sums of the weights that stand beside 0, 1, 2 ... in x, a vector of integers."""
+    x, weights = np.asarray(data_of(x)), weights if hasattr(weights, "dtype") else np.array(weights)
+    if x.dtype.kind not in "iu" or x.shape != weights.shape or x.ndim != 1:
+        raise TypeError(
+            f"bincount: expected integers beside as many weights, got {describe(x)} and shape "
+            f"{weights.shape}"
+        )
+    return scatter(weights, x, (np.maximum(x.max(initial=-1) + 1, minlength),))
+
+
 # Several tensors
 
 
@@ -785,8 +896,12 @@ def dot(a, b) -> Tensor:
 
 
 @function()
-def concatenate(tensors: Sequence[Operand], axis: int | None = 0) -> Tensor:
+def concatenate(
+    tensors: Sequence[Operand], axis: int | None = 0, *, dtype: DTypeLike | None = None
+) -> Tensor:
     """Tensors (or arrays) joined along an axis that exists; flattened first if axis is None."""
+    if dtype is not None:
+        return astype(concatenate(tensors, axis), dtype)
     tensors = list(tensors)
     if axis is None:
         tensors, axis = [np.ravel(x) for x in tensors], 0
@@ -804,8 +919,12 @@ def concatenate(tensors: Sequence[Operand], axis: int | None = 0) -> Tensor:
 
 
 @function()
-def stack(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
+def stack(
+    tensors: Sequence[Operand], axis: int = 0, *, dtype: DTypeLike | None = None
+) -> Tensor:
     """Tensors (or arrays) of one shape joined along a new axis."""
+    if dtype is not None:
+        return astype(stack(tensors, axis), dtype)
 
     def join(some):
         return apply("stack", lambda *xs: np.stack(xs, axis), tuple(some),

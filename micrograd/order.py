@@ -8,7 +8,7 @@ arguments are NumPy's.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,12 +20,16 @@ from micrograd.operations import (
     broadcast_to,
     concatenate,
     correction_of,
+    cumprod,
+    cumsum,
     function,
+    mask_of,
     max,
     mean,
     method,
     min,
     prod,
+    stack,
     std,
     sum,
     var,
@@ -39,10 +43,12 @@ if TYPE_CHECKING:
     from micrograd.protocol import Operand
 
 __all__ = [
-    "average", "convolve", "corrcoef", "correlate", "cov", "diff", "ediff1d", "full_like",
-    "gradient", "interp", "linspace", "median", "meshgrid", "nancumprod", "nancumsum", "nanmax",
-    "nanmean", "nanmin", "nanprod", "nanstd", "nansum", "nanvar", "partition", "percentile",
-    "quantile", "sort", "take_along_axis", "trapezoid",
+    "apply_along_axis", "apply_over_axes", "average", "convolve", "corrcoef", "correlate", "cov",
+    "cumulative_prod", "cumulative_sum", "diff", "ediff1d", "full_like", "geomspace", "gradient",
+    "interp", "linspace", "logspace", "median", "meshgrid", "nancumprod", "nancumsum", "nanmax",
+    "nanmean", "nanmedian", "nanmin", "nanpercentile", "nanprod", "nanquantile", "nanstd", "nansum",
+    "nanvar", "partition", "percentile", "quantile", "sort", "take_along_axis", "trapezoid",
+    "unwrap",
 ]  # fmt: skip
 
 
@@ -169,7 +175,7 @@ def partition(
 def sorted_along(op: str, x: Tensor, axis: Axis) -> tuple[Tensor, tuple[int, ...]]:
     """x sorted over axes that become the first one; and its shape with these axes of length 1.
 
-    Where there is a nan, all are nan.
+    Every nan stands behind the numbers.
     """
     axes = axes_of(op, axis, x.ndim)
     others = [i for i in range(x.ndim) if i not in axes]
@@ -178,16 +184,32 @@ def sorted_along(op: str, x: Tensor, axis: Axis) -> tuple[Tensor, tuple[int, ...
         raise ValueError(f"{op}: there is none of no elements, got shape {x.shape}")
     ordered = x.transpose([*axes, *others]) if x.ndim else x
     ordered = sort(ordered.reshape(n, *(x.shape[i] for i in others)), 0)
-    kept = tuple(1 if i in axes else m for i, m in enumerate(x.shape))
-    return where(np.isnan(ordered[-1]), np.nan, ordered), kept
+    return ordered, tuple(1 if i in axes else m for i, m in enumerate(x.shape))
+
+
+def nan_for_all(ordered: Tensor) -> Tensor:
+    """Nothing but nan along the first axis, where there is one."""
+    return where(np.isnan(ordered[-1]), np.nan, ordered)
+
+
+def ranks(ordered: Tensor) -> np.ndarray:
+    """0, 1, 2 ... along the first axis, and nan where there is one."""
+    x = ordered.data
+    return np.where(np.isnan(x), np.nan, np.cumsum(np.ones_like(x, dtype=np.float64), 0) - 1)
+
+
+def shares_of(op: str, q: ArrayLike) -> np.ndarray:
+    """The q of a quantile as float64."""
+    if isinstance(q, Tensor) and q.requires_grad:
+        raise TypeError(f"{op}: q is a constant, and a gradient of it would be lost: q.detach()")
+    return np.asarray(data_of(q), np.float64)
 
 
 @function()
 def median(x, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The middle one of the elements over axis in order, or the mean of the two in the middle."""
-    x = tensor_of(x)
-    ordered, kept = sorted_along("median", x, axis)
-    n = len(ordered)
+    ordered, kept = sorted_along("median", tensor_of(x), axis)
+    ordered, n = nan_for_all(ordered), len(ordered)
     y = ordered[n // 2] if n % 2 else 0.5 * (ordered[n // 2 - 1] + ordered[n // 2])
     return y.reshape(kept) if keepdims else y
 
@@ -200,11 +222,9 @@ def quantile(
 
     The axes of q come first in the result. `method` is one of those of `np.quantile`.
     """
-    x = tensor_of(x)
-    if isinstance(q, Tensor) and q.requires_grad:
-        raise TypeError("quantile: q is a constant, and a gradient of it would be lost: q.detach()")
-    q = np.asarray(data_of(q), np.float64)
+    q, x = shares_of("quantile", q), tensor_of(x)
     ordered, kept = sorted_along("quantile", x, axis)
+    ordered = nan_for_all(ordered)
     # NumPy tells the places between the elements, asked for the quantile of 0, 1, 2 ...
     places = np.quantile(np.arange(len(ordered), dtype=np.float64), q, method=method)
     before = np.floor(places).astype(int)
@@ -221,11 +241,45 @@ def percentile(
     x, q: ArrayLike, axis: Axis = None, method: str = "linear", keepdims: bool = False
 ) -> Tensor:
     """`quantile` of q / 100."""
-    if isinstance(q, Tensor) and q.requires_grad:
-        raise TypeError(
-            "percentile: q is a constant, and a gradient of it would be lost: q.detach()"
-        )
-    return quantile(x, np.true_divide(data_of(q), 100), axis, method, keepdims)
+    return quantile(x, shares_of("percentile", q) / 100, axis, method, keepdims)
+
+
+@function(a="x")
+def nanmedian(x, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The median over axis of what is not nan, nan if nothing is."""
+    ordered, kept = sorted_along("nanmedian", tensor_of(x), axis)
+    places = np.nanmedian(ranks(ordered), axis=0, keepdims=True)
+    before, after = (taken_at(ordered, f(places)) for f in (np.floor, np.ceil))
+    y = where(np.isnan(places), np.nan, 0.5 * (before + after))
+    return y.reshape(kept if keepdims else y.shape[1:])
+
+
+@function(a="x")
+def nanquantile(
+    x, q: ArrayLike, axis: Axis = None, method: str = "linear", keepdims: bool = False
+) -> Tensor:
+    """The `quantile` over axis of what is not nan, nan if nothing is."""
+    q, x = shares_of("nanquantile", q), tensor_of(x)
+    ordered, kept = sorted_along("nanquantile", x, axis)
+    places = np.nanquantile(ranks(ordered), q.reshape(-1), axis=0, method=method)
+    before, after = (taken_at(ordered, f(places)) for f in (np.floor, np.ceil))
+    share = (places - np.floor(places)).astype(x.dtype)
+    y = where(share > 0, before + (after - before) * share, before)
+    y = where(np.isnan(places), np.nan, y)
+    return y.reshape(q.shape + (kept if keepdims else ordered.shape[1:]))
+
+
+@function(a="x")
+def nanpercentile(
+    x, q: ArrayLike, axis: Axis = None, method: str = "linear", keepdims: bool = False
+) -> Tensor:
+    """`nanquantile` of q / 100."""
+    return nanquantile(x, shares_of("nanpercentile", q) / 100, axis, method, keepdims)
+
+
+def taken_at(x: Tensor, places: np.ndarray) -> Tensor:
+    """The elements at these whole numbers along the first axis, the first one for nan."""
+    return take_along_axis(x, np.where(np.isnan(places), 0, places).astype(int), 0)
 
 
 @method()
@@ -234,7 +288,52 @@ def ptp(x, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return max(x, axis, keepdims) - min(x, axis, keepdims)
 
 
-# Differences and integrals
+# Running sums, differences and integrals
+
+
+@function()
+def cumulative_sum(
+    x, *, axis: int | None = None, dtype: DTypeLike | None = None, include_initial: bool = False
+) -> Tensor:
+    """The running sum along axis, in `dtype`; with include_initial it begins with 0."""
+    return running(cumsum, "cumulative_sum", 0, tensor_of(x), axis, dtype, include_initial)
+
+
+@function()
+def cumulative_prod(
+    x, *, axis: int | None = None, dtype: DTypeLike | None = None, include_initial: bool = False
+) -> Tensor:
+    """The running product along axis, in `dtype`; with include_initial it begins with 1."""
+    return running(cumprod, "cumulative_prod", 1, tensor_of(x), axis, dtype, include_initial)
+
+
+def running(
+    f, op: str, initial: int, x: Tensor, axis: int | None, dtype: DTypeLike | None, begins: bool
+) -> Tensor:
+    """What cumulative_sum and cumulative_prod have in common."""
+    if x.ndim == 0 or (axis is None and x.ndim > 1):
+        raise ValueError(f"{op}: an axis is needed, or a vector, got shape {x.shape}")
+    (axis,) = axes_of(op, 0 if axis is None else axis, x.ndim)
+    y = f(x, axis, dtype=dtype)
+    if not begins:
+        return y
+    row = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+    return concatenate([np.broadcast_to(y.dtype.type(initial), row), y], axis)
+
+
+@function(p="x")
+def unwrap(
+    x, discont: float | None = None, axis: int = -1, *, period: Operand = 2 * math.pi
+) -> Tensor:
+    """Angles without jumps along axis: by whole periods nearer to the one before.
+
+    Only jumps of more than `discont`, half a period if None, are mended.
+    """
+    x = tensor_of(x)
+    axes_of("unwrap", axis, x.ndim)
+    length = data_of(period)
+    way = np.unwrap(x.data, data_of(discont), axis, period=length) - x.data
+    return x + np.rint(way / length).astype(x.dtype) * period
 
 
 @function(a="x")
@@ -348,12 +447,41 @@ def linspace(
     way = stop - start
     shares = (np.arange(num) / (steps or 1)).astype(way.dtype).reshape(-1, *np.ones(way.ndim, int))
     y = start * (1 - shares) + stop * shares
-    y = y if dtype is None else y.astype(dtype)
-    if axis not in (0, -y.ndim):
-        order = [*range(1, y.ndim)]
-        order.insert(axes_of("linspace", axis, y.ndim)[0], 0)
-        y = y.transpose(order)
+    y = moved(y if dtype is None else y.astype(dtype), "linspace", axis)
     return (y, way / steps if steps else way * np.nan) if retstep else y
+
+
+@function()
+def logspace(
+    start, stop, num: int = 50, endpoint: bool = True, base: Operand = 10.0,
+    dtype: DTypeLike | None = None, axis: int = 0,
+) -> Tensor:  # fmt: skip
+    """base to the powers that `linspace` gives: each so many times as large as the one before."""
+    if np.ndim(base):
+        start, stop, base = np.broadcast_arrays(*together(start, stop, base))
+    y = base ** linspace(start, stop, num, endpoint)
+    return moved(y if dtype is None else y.astype(dtype), "logspace", axis)
+
+
+@function()
+def geomspace(
+    start, stop, num: int = 50, endpoint: bool = True, dtype: DTypeLike | None = None, axis: int = 0
+) -> Tensor:
+    """num numbers from start to stop, each so many times as large as the one before.
+
+    Where start and stop are not of one sign, there are none: nan.
+    """
+    start, stop = together(start, stop)
+    sign = np.sign(start)
+    y = sign * np.exp(linspace(np.log(start * sign), np.log(stop * sign), num, endpoint))
+    return moved(y if dtype is None else y.astype(dtype), "geomspace", axis)
+
+
+def moved(y: Tensor, op: str, axis: int) -> Tensor:
+    """y with its first axis at the place of axis."""
+    order = [*range(1, y.ndim)]
+    order.insert(axes_of(op, axis, y.ndim)[0], 0)
+    return y.transpose(order)
 
 
 # Interpolation and sliding products
@@ -528,9 +656,10 @@ def corrcoef(
 # Sums without nan
 
 
-def numbers(x) -> np.ndarray:
-    """Where x is not nan."""
-    return ~np.isnan(x)
+def numbers(x, op: str = "", where: ArrayLike = True) -> np.ndarray:
+    """Where x is not nan, and the `where` of a reduction holds."""
+    found = ~np.isnan(x)
+    return found if where is True else found & mask_of(op, where, x)
 
 
 @function(a="x")
@@ -538,7 +667,7 @@ def nansum(x, axis: Axis = None, keepdims: bool = False, *, dtype: DTypeLike | N
            initial: float | None = None, where: ArrayLike = True) -> Tensor:  # fmt: skip
     """The sum over axis of what is not nan."""
     x = tensor_of(x)
-    return sum(x, axis, keepdims, dtype=dtype, initial=initial, where=numbers(x) & where)
+    return sum(x, axis, keepdims, dtype=dtype, initial=initial, where=numbers(x, "nansum", where))
 
 
 @function(a="x")
@@ -546,7 +675,7 @@ def nanprod(x, axis: Axis = None, keepdims: bool = False, *, dtype: DTypeLike | 
             initial: float | None = None, where: ArrayLike = True) -> Tensor:  # fmt: skip
     """The product over axis of what is not nan."""
     x = tensor_of(x)
-    return prod(x, axis, keepdims, dtype=dtype, initial=initial, where=numbers(x) & where)
+    return prod(x, axis, keepdims, dtype=dtype, initial=initial, where=numbers(x, "nanprod", where))
 
 
 @function(a="x")
@@ -554,7 +683,7 @@ def nanmean(x, axis: Axis = None, keepdims: bool = False, *, dtype: DTypeLike | 
             where: ArrayLike = True) -> Tensor:  # fmt: skip
     """The mean over axis of what is not nan."""
     x = tensor_of(x)
-    return mean(x, axis, keepdims, dtype=dtype, where=numbers(x) & where)
+    return mean(x, axis, keepdims, dtype=dtype, where=numbers(x, "nanmean", where))
 
 
 @function(a="x")
@@ -563,7 +692,7 @@ def nanvar(x, axis: Axis = None, keepdims: bool = False, ddof: float = 0, *,
            where: ArrayLike = True, mean: Operand | None = None) -> Tensor:  # fmt: skip
     """The variance over axis of what is not nan."""
     x, ddof = tensor_of(x), correction_of("nanvar", ddof, correction)
-    return var(x, axis, keepdims, ddof, dtype=dtype, where=numbers(x) & where, mean=mean)
+    return var(x, axis, keepdims, ddof, dtype=dtype, where=numbers(x, "nanvar", where), mean=mean)
 
 
 @function(a="x")
@@ -572,7 +701,7 @@ def nanstd(x, axis: Axis = None, keepdims: bool = False, ddof: float = 0, *,
            where: ArrayLike = True, mean: Operand | None = None) -> Tensor:  # fmt: skip
     """The standard deviation over axis of what is not nan."""
     x, ddof = tensor_of(x), correction_of("nanstd", ddof, correction)
-    return std(x, axis, keepdims, ddof, dtype=dtype, where=numbers(x) & where, mean=mean)
+    return std(x, axis, keepdims, ddof, dtype=dtype, where=numbers(x, "nanstd", where), mean=mean)
 
 
 @function(a="x")
@@ -616,6 +745,36 @@ def nancumprod(x, axis: int | None = None, *, dtype: DTypeLike | None = None) ->
     """The running product along axis, in which nan counts as 1."""
     x = tensor_of(x)
     return where(numbers(x), x, 1).cumprod(axis, dtype=dtype)
+
+
+# Any function, along an axis or over axes
+
+
+@function()
+def apply_along_axis(func1d: Callable, axis: int, arr, *args, **kwargs) -> Tensor:
+    """func1d(vector, *args, **kwargs) of every vector along axis; the axes it gives stand there."""
+    arr = tensor_of(arr)
+    (axis,) = axes_of("apply_along_axis", axis, arr.ndim)
+    shape = [n for i, n in enumerate(arr.shape) if i != axis]
+    vectors = np.moveaxis(arr, axis, -1).reshape(math.prod(shape), arr.shape[axis])
+    if not len(vectors):
+        raise ValueError(f"apply_along_axis: there is no vector in shape {arr.shape}")
+    y = stack([func1d(v, *args, **kwargs) for v in vectors])
+    y = y.reshape(*shape, *y.shape[1:])
+    new = range(len(shape), y.ndim)
+    return np.moveaxis(y, [*new], [axis + i for i in range(len(new))])
+
+
+@function()
+def apply_over_axes(func: Callable, a, axes: int | Sequence[int]) -> Tensor:
+    """func(a, axis) for one axis after the other, which keep their places."""
+    y = tensor_of(a)
+    for axis in axes_of("apply_over_axes", tuple(np.atleast_1d(axes).tolist()), y.ndim):
+        result = func(y, axis)
+        y = result if np.ndim(result) == y.ndim else np.expand_dims(result, axis)
+        if np.ndim(y) != np.ndim(a):
+            raise ValueError(f"apply_over_axes: func gave shape {np.shape(result)} for axis {axis}")
+    return y
 
 
 # Grids

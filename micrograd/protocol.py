@@ -53,14 +53,19 @@ REFUSED = {  # why, for names of NumPy's that a Tensor will not answer to
         ),
         INTEGERS,
     ),
-    **dict.fromkeys(("ldexp", "frexp"), "take x * 2.0**n"),
     **dict.fromkeys(("nextafter", "spacing"), "it is about how numbers are stored"),
     "isnat": "it is about dates",
-    **dict.fromkeys(("compress", "extract"), "take t[mask]"),
-    **dict.fromkeys(("choose", "piecewise"), "take select, or where"),
-    "vander": "take x[:, None] ** np.arange(n)",
-    "float_power": "take astype(np.float64), and **",
-    "heaviside": "take where(x > 0, 1, where(x == 0, h, 0))",
+    **dict.fromkeys(
+        (
+            "unique", "unique_all", "unique_counts", "unique_inverse", "unique_values", "union1d",
+            "intersect1d", "setdiff1d", "setxor1d",
+        ),
+        "it makes one of several elements; find their places with t.data, and take t[places]",
+    ),
+    **dict.fromkeys(
+        ("histogram", "histogram2d", "histogramdd", "histogram_bin_edges"),
+        "it counts; take the t.data, or with weights that have a gradient bincount",
+    ),
 }  # fmt: skip
 
 ARITHMETIC = {  # what `help` says about it
@@ -115,6 +120,7 @@ def constant(op: str, x: object, operands: tuple) -> Any:
     if isinstance(x, Size):
         return int(x)
     has_turn = hasattr(type(x), OPERATORS.get(op, "")) and type(x).__module__ != "builtins"
+    has_turn = has_turn and not gives_way(x)
     kind = ForeignError if has_turn and not array else TypeError
     cure = ": stack makes one tensor of several" if isinstance(x, (list, tuple)) else ""
     cure = ": take its to_numpy()" if hasattr(x, "to_numpy") else cure
@@ -126,7 +132,12 @@ def constant(op: str, x: object, operands: tuple) -> Any:
 def has_own_ufuncs(x: object) -> bool:
     """Whether NumPy's elementwise functions ask x, a foreign object, what they are to do."""
     its_own = getattr(type(x), "__array_ufunc__", None) not in (None, np.ndarray.__array_ufunc__)
-    return its_own and not isinstance(x, Protocol)
+    return its_own and not isinstance(x, Protocol) and not gives_way(x)
+
+
+def gives_way(x: object) -> bool:
+    """Whether x is a frame of pandas, whose operators leave it to a Tensor."""
+    return hasattr(type(x), "__pandas_priority__")
 
 
 def reflected(function: Callable) -> Callable:
@@ -458,6 +469,14 @@ class Protocol:
         data, requires_grad, label, grad = state
         self.__init__((), requires_grad, label)
         self._value, self.grad = data, grad
+
+    @property
+    def __pandas_priority__(self) -> int:
+        """Above that of a frame, so that an error says `to_numpy()`.
+
+        Else the frame would take the Tensor for an array, or fail within where it has no axes.
+        """
+        return 5000 if self._loses_gradient() or self.ndim == 0 else 0
 
     # NumPy's functions
 

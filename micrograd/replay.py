@@ -477,9 +477,10 @@ class Program:
         """The result of the call that was traced."""
         trace, work = self.trace, self.workspace()
         named = dict(zip(self.memory_names, work.all))
-        for n in sorted(self.needed_numbers):
-            if n in self.writer.fixed and self.writer.names[n] in named:
-                np.copyto(named[self.writer.names[n]], trace.values[n])
+        root, names = self.writer.listing.root, self.writer.names
+        for n in {root[n] for n in self.needed_numbers if n in self.writer.fixed}:
+            if names.get(n) in named:
+                np.copyto(named[names[n]], trace.values[n])
         outs = [copied(trace.values[n]) for n in self.results]
         kept = tuple([trace.values[n] for n in self.kept_numbers])
         drawn = tuple([trace.values[n] for n in self.drawn])

@@ -18,15 +18,16 @@ from micrograd.operations import concatenate, function, method, scatter, where
 from micrograd.protocol import FUNCTIONS, data_of
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, DTypeLike
 
     from micrograd.protocol import Operand
 
 __all__ = [
     "append", "array_split", "atleast_1d", "atleast_2d", "atleast_3d", "block", "broadcast_arrays",
-    "column_stack", "delete", "diag", "diagflat", "diagonal", "dsplit", "dstack", "fliplr",
-    "flipud", "hsplit", "hstack", "insert", "moveaxis", "repeat", "resize", "roll", "rollaxis",
-    "rot90", "select", "split", "tile", "trace", "trim_zeros", "unstack", "vsplit", "vstack",
+    "choose", "column_stack", "compress", "delete", "diag", "diagflat", "diagonal", "dsplit",
+    "dstack", "extract", "fliplr", "flipud", "hsplit", "hstack", "insert", "moveaxis", "piecewise",
+    "repeat", "resize", "roll", "rollaxis", "rot90", "select", "split", "tile", "trace",
+    "trim_zeros", "unstack", "vsplit", "vstack",
 ]  # fmt: skip
 
 
@@ -52,16 +53,16 @@ def rearranged(f: Callable[..., np.ndarray], *xs: Operand) -> Tensor:
 
 
 @function()
-def vstack(tup: Sequence[Operand]) -> Tensor:
+def vstack(tup: Sequence[Operand], *, dtype: DTypeLike | None = None) -> Tensor:
     """Joined along the first axis; vectors are rows."""
-    return concatenate([atleast_2d(x) for x in tup], 0)
+    return concatenate([atleast_2d(x) for x in tup], 0, dtype=dtype)
 
 
 @function()
-def hstack(tup: Sequence[Operand]) -> Tensor:
+def hstack(tup: Sequence[Operand], *, dtype: DTypeLike | None = None) -> Tensor:
     """Joined along the second axis; vectors along their only one."""
     tensors = [atleast_1d(x) for x in tup]
-    return concatenate(tensors, 0 if tensors and tensors[0].ndim == 1 else 1)
+    return concatenate(tensors, 0 if tensors and tensors[0].ndim == 1 else 1, dtype=dtype)
 
 
 @function()
@@ -120,6 +121,43 @@ def select(condlist: Sequence[ArrayLike], choicelist: Sequence[Operand], default
         if np.asarray(data_of(condition)).dtype != bool:
             raise TypeError(f"select: a condition is made of bools, got {describe(condition)}")
         y = where(condition, choice, y)
+    return y
+
+
+@function()
+def choose(a: ArrayLike, choices: Sequence[Operand], mode: str = "raise") -> Tensor:
+    """In each place the element of choices[a] that stands there, for integers a."""
+    a, choices = listed(data_of(a)), [listed(x) for x in choices]
+    return rearranged(lambda *places: np.choose(a, places, mode=mode), *choices)
+
+
+@function()
+def piecewise(
+    x, condlist: Sequence[ArrayLike] | ArrayLike, funclist: Sequence[Callable | Operand],
+    *args, **kw,
+) -> Tensor:  # fmt: skip
+    """The function, or number, of the last condition that holds, of the elements where it does.
+
+    One function more than there are conditions is for all others, for which there is 0 else.
+    """
+    conditions = np.asarray(data_of(condlist), bool)
+    conditions = conditions if conditions.ndim > np.ndim(x) else conditions[None]
+    if len(funclist) not in (len(conditions), len(conditions) + 1):
+        raise ValueError(
+            f"piecewise: {len(funclist)} functions for {len(conditions)} conditions; as many are "
+            "needed, or one more"
+        )
+    if len(funclist) > len(conditions):
+        conditions = np.concatenate([conditions, ~conditions.any(0, keepdims=True)])
+    y = Tensor(np.zeros_like(data_of(x)), requires_grad=False)
+    free = np.ones(y.shape, bool)
+    for holds, f in reversed([*zip(conditions, funclist)]):
+        here = holds & free
+        free = free & ~here
+        if here.any():  # else f would be called with nothing
+            part = f(x[here], *args, **kw) if callable(f) else f
+            part = scatter(np.broadcast_to(part, int(here.sum())), here, y.shape)
+            y = where(here, part, y)
     return y
 
 
@@ -201,6 +239,19 @@ def delete(arr, obj: int | slice | ArrayLike, axis: int | None = None) -> Tensor
     arr, axis = (np.ravel(arr), 0) if axis is None else (arr, axis)
     kept = np.delete(np.arange(arr.shape[axis]), data_of(obj))
     return arr[at(axis, kept, arr.ndim)]
+
+
+@function()
+def compress(condition: ArrayLike, a, axis: int | None = None) -> Tensor:
+    """The parts of a along axis for which the condition holds; flattened first if it is None."""
+    (places,) = np.nonzero(data_of(condition))
+    return np.take(a, places, axis)
+
+
+@function()
+def extract(condition: ArrayLike, arr) -> Tensor:
+    """The elements where the condition, of as many elements, holds."""
+    return np.take(arr, np.flatnonzero(data_of(condition)))
 
 
 @function()

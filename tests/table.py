@@ -318,7 +318,8 @@ def add_arithmetic():
 
 ELEMENTWISE = [
     f for f in FUNCTIONS if isinstance(f, np.ufunc) and f.signature is None and f.nout == 1
-]
+    if f not in (np.heaviside, np.float_power, np.ldexp)
+]  # fmt: skip
 IN_TORCH = {"power": "pow", "fabs": "abs", "degrees": "rad2deg", "radians": "deg2rad"}
 DOMAINS = {
     "log": positive,
@@ -397,6 +398,15 @@ def add_elementwise():
         lambda rng, shape: rng.uniform(2.4, 3.2, shape))  # fmt: skip
     row("divmod(x, 2)[1]", lambda x: divmod(x, 2)[1], lambda x: x % 2, ONE, broken)
     row("np.divmod", lambda a, b: np.divmod(a, b)[1], torch.remainder, TWO, (broken, whole))
+    row("np.heaviside", np.heaviside,
+        lambda x, h: torch.where(x == 0, h, (x > 0).to(x) + h * 0), TWO, (ties, normal)
+        )  # fmt: skip
+    row("np.ldexp", lambda x: np.ldexp(x, [1, -2, 3]),
+        lambda x: x * torch.tensor([2, 0.25, 8]).to(x), ones_of((), (3,), (2, 3)))  # fmt: skip
+    row("np.frexp", lambda x: np.frexp(x)[0], lambda x: torch.frexp(x)[0], ONE, off_zero)
+    # In float64 whatever comes
+    row("np.float_power", lambda a, b: np.float_power(a, b).astype(np.result_type(a, b)),
+        torch.pow, TWO, (positive, normal))  # fmt: skip
     row("np.modf", lambda x: np.modf(x)[0], torch.frac, ONE, broken)
     for name, f in (("fmax", torch.fmax), ("fmin", torch.fmin)):
         row(f"{name}, ties", getattr(micrograd, name), f, [*TWO, ((4, 5), (4, 5))], ties)
@@ -622,6 +632,21 @@ def torch_var(x, m, axis):
 # Along an axis, in the order of the elements
 
 
+def lone_nan(rng, shape):
+    """A nan among distinct elements, where there are so many that numbers are left everywhere."""
+    x = distinct(rng, shape)
+    if min(shape) > 1:
+        x.reshape(-1)[1] = np.nan
+    return x
+
+
+def torch_unwrap(x, axis, period=4.0):
+    """9 x without jumps of half a period or more."""
+    y, n = 9 * x, period if isinstance(period, float) else period.item()
+    way = np.unwrap(y.detach().numpy(), axis=axis, period=n) - y.detach().numpy()
+    return y + torch.tensor(way / n).round() * period
+
+
 def torch_median(x, axis, keepdims=False):
     return torch.quantile(x, 0.5, axis, keepdim=keepdims)
 
@@ -713,6 +738,25 @@ def add_order():
               lambda x, a: x.index_select(a, torch.tensor([x.shape[a] - 1, 0])))  # fmt: skip
         along("average(weights=)", lambda x, a: m.average(x, a, x * x),
               lambda x, a: (x * x * x).sum(a) / (x * x).sum(a))  # fmt: skip
+        along("nanmedian", lambda x, a: np.nanmedian(x, a, keepdims=True),
+              lambda x, a: torch.nanquantile(x, 0.5, a, True), domain=lone_nan)  # fmt: skip
+        along(
+            "nanquantile",
+            lambda x, a: np.nanquantile(x, [0.1, 0.85], a),
+            lambda x, a: torch.nanquantile(x, torch.tensor([0.1, 0.85], dtype=x.dtype), a),
+            domain=lone_nan,
+        )
+        along("nanpercentile", lambda x, a: np.nanpercentile(x, 30, a, method="lower"),
+              lambda x, a: torch.nanquantile(x, 0.3, a, interpolation="lower"),
+              domain=lone_nan)  # fmt: skip
+        along("cumulative_sum", lambda x, a: m.cumulative_sum(x, axis=a, include_initial=True),
+              lambda x, a: torch.cat([0 * x.narrow(a, 0, 1), x.cumsum(a)], a))  # fmt: skip
+        along("cumulative_prod", lambda x, a: m.cumulative_prod(x, axis=a, include_initial=True),
+              lambda x, a: torch.cat([0 * x.narrow(a, 0, 1) + 1, x.cumprod(a)], a))  # fmt: skip
+        along("unwrap", lambda x, a: np.unwrap(x * 9, axis=a, period=4.0), torch_unwrap)
+        along("apply_along_axis",
+              lambda x, a: np.apply_along_axis(lambda v, n: v[:1] * v.sum() * n, a, x, 3),
+              lambda x, a: 3 * x.narrow(a, 0, 1) * x.sum(a, keepdim=True))  # fmt: skip
         along("nansum", lambda x, a: m.nansum(x, a), torch.nansum, domain=some_nan)
         along("nanmean", lambda x, a: m.nanmean(x, a), torch.nanmean,
               ones_of((3, 4), (2, 3, 4)), some_nan)  # fmt: skip
@@ -787,6 +831,19 @@ def add_order():
         [((), ()), ((3,), (3,)), ((3,), (2, 1))])  # fmt: skip
     row("linspace(retstep=True)", lambda a, b: m.linspace(a, b, retstep=True)[1],
         lambda a, b: (b - a) / 49, [((), ()), ((3,), (3,))])  # fmt: skip
+    ends = [((), ()), ((3,), (3,)), ((3,), (2, 1))]
+    row("logspace", lambda a, b: np.logspace(a, b, 4), lambda a, b: torch.stack(
+        [10 ** (a + (b - a) * i / 3) for i in range(4)]), ends)  # fmt: skip
+    row("logspace(base=Tensor, axis=-1)", lambda a, b, c: np.logspace(a, b, 3, False, c, axis=-1),
+        lambda a, b, c: torch.stack([c ** (a + (b - a) * i / 3) for i in range(3)], -1),
+        [((), (), ()), ((3,), (), (2, 3))], (normal, normal, positive))  # fmt: skip
+    row("geomspace", lambda a, b: np.geomspace(-a, -b, 4), lambda a, b: torch.stack(
+        [-a * (b / a) ** (i / 3) for i in range(4)]), ends, positive)  # fmt: skip
+    row("apply_over_axes", lambda x: np.apply_over_axes(np.prod, x, (0, -1)),
+        lambda x: x.prod(0, keepdim=True).prod(-1, keepdim=True), ones_of((2, 3), (2, 3, 2))
+        )  # fmt: skip
+    row("unwrap(period=Tensor)", lambda x, p: np.unwrap(x * 9, period=p),
+        lambda x, p: torch_unwrap(x, -1, p), [((6,), ())], (distinct, above_one))  # fmt: skip
     row("interp", m.interp, torch_interp,
         [((7,), (4,), (4,)), ((2, 3), (3,), (3,)), ((), (5,), (5,))],
         (normal, ascending, normal))  # fmt: skip
@@ -821,6 +878,9 @@ def add_order():
         torch.meshgrid(*xs, indexing="xy")), [((3,), (2,)), ((2,), (3,), (4,))])  # fmt: skip
     row("meshgrid(sparse, ij)", lambda *xs: m.meshgrid(*xs, indexing="ij", sparse=True)[1],
         lambda a, b: b[None] + 0 * a[0], [((3,), (2,))])  # fmt: skip
+    row("bincount", lambda w: np.bincount([0, 2, 2, 1], w, 5),
+        lambda w: w.new_zeros(5).index_add(0, torch.tensor([0, 2, 2, 1]), w),
+        ones_of((4,)))  # fmt: skip
     row("full_like", lambda x: np.full_like(x, x.sum()), lambda x: x.sum().expand(x.shape),
         ones_of((3,), (2, 3)))  # fmt: skip
 
@@ -838,6 +898,22 @@ def torch_cov(x, w):
 def torch_pad(x, widths, value=0.0):
     """F.pad counts the axes from the last to the first."""
     return functional.pad(x, [n for pair in reversed(widths) for n in pair], value=value)
+
+
+def torch_pad_with(x, f, length):
+    """One in front and two behind, each f of so many elements, along one axis after the other."""
+    for i in range(x.ndim):
+        n = min(length or x.shape[i], x.shape[i])
+        first, last = (f(x.narrow(i, k, n), i, True) for k in (0, x.shape[i] - n))
+        x = torch.cat([first, x, last, last], i)
+    return x
+
+
+def torch_ramp(x, start, end):
+    for i in range(x.ndim):
+        first, last = x.narrow(i, 0, 1), x.narrow(i, x.shape[i] - 1, 1)
+        x = torch.cat([first * 0 + start, x, (last + end) / 2, last * 0 + end], i)
+    return x
 
 
 def add_shapes():
@@ -891,6 +967,25 @@ def add_shapes():
         row(f"pad(1, constant_values={sides})", lambda x, s=sides: x.pad(1, constant_values=s),
             lambda x: torch_pad(torch_pad(x, [(1, 0)], 5.0), [(0, 1)], -1.0),
             ones_of((3,), (1,)))  # fmt: skip
+    row("pad(1, constant_values=Tensor)", lambda x, c: x.pad(1, constant_values=c),
+        lambda x, c: torch.cat([c[0, :1].expand(x.shape[0] + 2, 1), torch.cat(
+            [c[0, 0].expand(1, x.shape[1]), x, c[0, 1].expand(1, x.shape[1])]),
+            c[0, 1:].expand(x.shape[0] + 2, 1)], 1), [((2, 3), (1, 2))])  # fmt: skip
+    for mode, f in (
+        ("maximum", torch.amax),
+        ("minimum", torch.amin),
+        ("mean", torch.mean),
+        ("median", torch_median),
+    ):
+        for length in (None, 2):
+            row(f"pad({mode}, stat_length={length})",
+                lambda x, m=mode, n=length: x.pad((1, 2), m, stat_length=n),
+                lambda x, f=f, n=length: torch_pad_with(x, f, n), ones_of((3,), (2, 4))
+                )  # fmt: skip
+    row("pad(linear_ramp)", lambda x: x.pad((1, 2), "linear_ramp", end_values=(3, -1)),
+        lambda x: torch_ramp(x, 3.0, -1.0), ones_of((3,), (2, 3), (1, 1)))  # fmt: skip
+    row("pad(linear_ramp to a Tensor)", lambda x, c: x.pad((1, 2), "linear_ramp", end_values=c),
+        lambda x, c: torch_ramp(x, c, c), [((3,), ()), ((2, 3), ())])  # fmt: skip
     for axis in (None, 0, -1, (0, -1)):
         row(f"flip({axis})", lambda x, axis=axis: x.flip(axis),
             lambda x, axis=axis: x.flip(tuple(range(x.ndim)) if axis is None else axis),
@@ -1113,6 +1208,10 @@ def add_several():
         other = ((2, 1, 3), (2, 2, 3)) if axis != -1 else ((2, 2, 1), (2, 2, 3))
         row(f"concatenate(axis={axis})", lambda *xs, a=axis: micrograd.concatenate(xs, a),
             lambda *xs, a=axis: torch.cat(xs, a), [other, ((2, 3, 2, 2),) * 2])  # fmt: skip
+    row("concatenate(dtype=)", lambda *xs: np.concatenate(xs, dtype=np.float32) * 2,
+        lambda *xs: torch.cat(xs).float() * 2, [((2,), (3,))])  # fmt: skip
+    row("stack(dtype=)", lambda *xs: np.stack(xs, dtype=np.float32) * 2,
+        lambda *xs: torch.stack(xs).float() * 2, [((2,), (2,))])  # fmt: skip
     row("concatenate(axis=None)", lambda *xs: micrograd.concatenate(xs, None),
         lambda *xs: torch.cat([x.reshape(-1) for x in xs]),
         [((2, 3), (4,)), ((), (2,)), ((), ())])  # fmt: skip
@@ -1395,6 +1494,9 @@ def add_moved():
         same = two[:1] + two[2:3] + ([((), ())] if name != "column_stack" else [])
         cases = [*two, *same] if name in ("vstack", "append") else same
         moving(name, join, *cases)
+        if name in ("vstack", "hstack"):
+            row(f"{name}(dtype=)", lambda *xs, f=f: f(xs, dtype=np.float32) * 2,
+                lambda *xs, n=name: getattr(torch, n)(xs).float() * 2, same[:1])  # fmt: skip
         if name != "append":
             moving(f"{name} of three", join, ((2, 1),) * 3, ((2,),) * 3, ((2, 2, 2),) * 3)
             moving(f"{name} beside an array", lambda x, f=f: f([x, x, x[:0] if x.ndim > 1 else x]),
@@ -1510,6 +1612,17 @@ def add_moved():
         row(f"linalg.trace({k})", lambda x, k=k: np.linalg.trace(x, offset=k),
             lambda x, k=k: torch.diagonal(x, k, -2, -1).sum(-1), ones_of((3, 3), (2, 3, 4))
             )  # fmt: skip
+    moving("choose", lambda a, b: np.choose([[0, 1, 1], [1, 0, 0]], [a, b]), ((2, 3), (3,)))
+    moving("choose(wrap)", lambda a, b: np.choose([2, 5, 0], [a, b], mode="wrap"), ((3,), (3,)))
+    moving("compress", lambda x: np.compress([1, 0, 1], x, -1), (3,), (2, 3))
+    moving("compress(axis=None)", lambda x: np.compress([0, 1, 1], x), (3,), (2, 3))
+    moving("extract", lambda x: np.extract(np.eye(2, 3), x), (2, 3))
+    row("piecewise", lambda x: np.piecewise(x, [x < 0, x > 0.5], [lambda v: v * v, np.exp, 7]),
+        lambda x: torch.where(x < 0, x * x, torch.where(x > 0.5, x.exp(), 7.0)),
+        ones_of((5,), (2, 3)))  # fmt: skip
+    row("piecewise, the last wins",
+        lambda x: np.piecewise(x, [x > -9, x > 0], [lambda v, n: v, lambda v, n: v * n], 2),
+        lambda x: torch.where(x > 0, x * 2, x), ones_of((3,), (2, 3)))  # fmt: skip
     moving("diagonal as a method", lambda x: x.diagonal(1), (3, 3))
     row("trace as a method", lambda x: x.trace(), cases=ones_of((3, 3), (2, 4), (1, 1)))
     mask = np.array([[True, False, True], [False, False, True]])
@@ -1601,6 +1714,60 @@ def add_products():
         row(f"einsum({name})", f, lambda a, b, g=g: torch.einsum(g, a, b), [((2, 3), (3, 2))])
 
 
+# Polynomials
+
+
+def torch_polyval(p, x):
+    return sum(c * x ** (len(p) - 1 - i) for i, c in enumerate(p)) + 0 * x
+
+
+def torch_polydiv(u, v):
+    """Of a cubic by a line."""
+    a = u[0] / v[0]
+    b = (u[1] - a * v[1]) / v[0]
+    c = (u[2] - b * v[1]) / v[0]
+    return torch.stack([a, b, c, u[3] - c * v[1]])
+
+
+def torch_polyfit(x, y, w):
+    a, b = torch_vander(x, 3) * w[:, None], y * w.reshape(-1, *[1] * (y.ndim - 1))
+    return torch.linalg.inv(a.T @ a) @ a.T @ b
+
+
+def torch_vander(x, n):
+    """PyTorch's own has no second gradient."""
+    return x[:, None] ** torch.arange(n - 1, -1, -1)
+
+
+def add_polynomials():
+    row("polyval", np.polyval, torch_polyval, [((3,), (4,)), ((1,), (2, 2)), ((4,), ())])
+    row("polyadd", np.polyadd, lambda p, q: functional.pad(p, (max(0, len(q) - len(p)), 0))
+        + functional.pad(q, (max(0, len(p) - len(q)), 0)),
+        [((3,), (3,)), ((2,), (4,)), ((3,), (1,))])  # fmt: skip
+    row("polysub", np.polysub, lambda p, q: functional.pad(p, (1, 0)) - q, [((2,), (3,))])
+    row("polymul", np.polymul, torch_convolve, [((3,), (2,)), ((1,), (4,))])
+    row("polydiv", lambda u, v: np.concatenate(np.polydiv(u, v)), torch_polydiv,
+        [((4,), (2,))], off_zero)  # fmt: skip
+    row("polyder", np.polyder, lambda p: p[:-1] * torch.arange(len(p) - 1, 0, -1),
+        ones_of((4,), (1,)))  # fmt: skip
+    row("polyder(2)", lambda p: np.polyder(p, 2), lambda p: p[:2] * torch.tensor([6, 2]),
+        ones_of((4,)))  # fmt: skip
+    row("polyint", np.polyint, lambda p: functional.pad(p / torch.arange(len(p), 0, -1), (0, 1)),
+        ones_of((3,), (1,)))  # fmt: skip
+    row("polyint(2, k)", lambda p, k: np.polyint(p, 2, k), lambda p, k: torch.cat(
+        [p / torch.tensor([6, 2]), k]), [((2,), (2,))])  # fmt: skip
+    row("polyfit", lambda x, y, w: np.polyfit(x, y, 2, w=w), torch_polyfit,
+        [((5,), (5,), (5,)), ((4,), (4, 2), (4,))], (ascending, normal, positive))  # fmt: skip
+    row("poly", np.poly, lambda z: torch.stack([z[0] ** 0, -z.sum(), z[0] * z[1] + z[0] * z[2]
+        + z[1] * z[2], -z.prod()]), ones_of((3,)))  # fmt: skip
+    row("poly of a matrix", lambda a: np.poly(a @ a.T), lambda a: torch.stack(
+        [a[0, 0] ** 0, -(a @ a.T).trace(), torch.linalg.det(a @ a.T)]), ones_of((2, 2))
+        )  # fmt: skip
+    row("vander", np.vander, lambda x: torch_vander(x, len(x)), ones_of((3,), (1,), (0,)))
+    row("vander(increasing)", lambda x: np.vander(x, 4, True),
+        lambda x: torch_vander(x, 4).flip(1), ones_of((3,)))  # fmt: skip
+
+
 add_arithmetic()
 add_elementwise()
 add_reductions()
@@ -1613,5 +1780,6 @@ add_norms()
 add_linalg()
 add_moved()
 add_products()
+add_polynomials()
 
 by_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)

@@ -1,14 +1,8 @@
-"""Training over MPI, with real ranks: mpiexec starts this file or the training script.
-
-What the ranks run is a function in `PROGRAMS`; whatever it raises is the outcome of the test.
-"""
+"""Training over MPI, with real ranks: mpiexec starts ranks.py or the training script."""
 
 import copy
-import itertools
 import os
-import runpy
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,18 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from micrograd import Tensor, distributed
+from micrograd import distributed
 from micrograd.nn import (
-    BatchNorm1d,
     Layer,
-    Module,
     MultiLayerPerceptron,
-    Sequential,
     cross_entropy,
-    mse,
 )
 from micrograd.optim import Adam
 
+RANKS = Path(__file__).with_name("ranks.py")
 SCRIPT = Path(__file__).parents[1] / "misc" / "train_mnist_mpi.py"
 MPIEXEC = shutil.which("mpiexec", path=os.path.dirname(sys.executable))
 
@@ -168,232 +159,48 @@ def test_bad_arguments_are_refused(call, error, message):
         call()
 
 
-# What the ranks run
-
-PROGRAMS = {}
+# What ranks do together, in as few processes as can be
 
 
-def program(function):
-    PROGRAMS[function.__name__] = function
-    return function
-
-
-def run_program(ranks, name, *arguments):
-    return succeed(ranks, __file__, name, *arguments)
-
-
-class Net(Module):
-    """Parameters of two dtypes, one that is never reached, one that only rank 1 reaches."""
-
-    def __init__(self, dtype):
-        rng = np.random.default_rng(7)
-        self.first, self.second = Layer(3, 4, "tanh", rng=rng), Layer(4, 2, rng=rng).astype(dtype)
-        self.unreached, self.rare = Tensor(np.ones(3)), Tensor(2.0)
-
-    def __call__(self, x):
-        return self.second(self.first(x).astype(self.second.bias.dtype))
-
-
-@program
-def average():
-    rank, size = distributed.rank(), distributed.size()
-    for counts, dtype in itertools.product(
-        [(3, 3, 3, 3), (5, 0, 1, 7), (0, 1, 0, 0)], [np.float64, np.float32]
-    ):
-        counts = counts[:size]
-        ends = np.cumsum(counts)
-        rows = slice(ends[rank] - counts[rank], ends[rank])
-        x, y = np.random.default_rng(8).normal(size=(2, ends[-1], 3))
-        whole, model = Net(dtype), Net(dtype)
-        mse(whole(x), y[:, :2].astype(dtype)).backward()
-        if counts[rank]:
-            mse(model(x[rows]), y[rows, :2].astype(dtype)).backward()
-        else:  # the mean over no rows, which must not reach the others
-            model.first.bias.grad = np.full(4, np.nan)
-        if rank == 1 and counts[rank]:
-            model.rare.backward()
-        distributed.average_gradients(model, counts[rank])
-
-        case = f"rank {rank}, counts {counts}, {dtype.__name__}"
-        assert not model.unreached.has_grad, case
-        tolerance = 1e-14 if dtype is np.float64 else 1e-6
-        for (name, p), expected in zip(model.named_parameters(), whole.parameters()):
-            if name in ("unreached", "rare"):
-                continue
-            assert (p.grad.shape, p.grad.dtype) == (p.shape, p.dtype), f"{case}: {name}"
-            np.testing.assert_allclose(
-                p.grad, expected.grad, 0, tolerance, err_msg=f"{case}: {name}"
-            )
-        if counts[1]:
-            np.testing.assert_allclose(model.rare.grad, counts[1] / ends[-1], 1e-14, err_msg=case)
-        else:
-            assert not model.rare.has_grad, case
-    try:
-        distributed.average_gradients(model, 0)
-    except ValueError as error:
-        assert str(error) == "average_gradients: no rank has any rows"
-    else:
-        raise AssertionError("an empty batch was accepted")
-
-
-@pytest.mark.parametrize("ranks", [2, 4])
-def test_unequal_shards_give_the_whole_batch_gradient(ranks):
-    run_program(ranks, "average")
-
-
-@program
-def misfits():
-    """Ranks whose models differ are told so, all of them, and large gradients don't overflow."""
-    rank = distributed.rank()
-    shapes = [(2, 3), (3, 2)]
-    for mine, names in (
-        (Layer(*((2, 6), (8, 2))[rank]), "bias, weights"),  # of 18 numbers each
-        (Sequential(Tensor(np.ones(shapes[rank]))), "layers.0"),
-        (Layer(2, 3).astype((np.float32, np.float64)[rank]), "bias, weights"),
-        (MultiLayerPerceptron(2, [3, 1][: 2 - rank]), "layers.1.bias, layers.1.weights"),
-    ):
-        try:
-            distributed.average_gradients(mine, 1)
-        except ValueError as error:
-            assert str(error).endswith(f"rank 1 differs from rank 0 in {names}"), error
-        else:
-            raise AssertionError(f"{names}: averaged")
-    p = Tensor(np.ones(2, np.float32))
-    p.grad = np.full(2, 2e38)
-    distributed.average_gradients(Sequential(p), 1000)
-    np.testing.assert_allclose(p.grad, np.full(2, 2e38, np.float32), 1e-6)
-    if rank == 1:
-        distributed.average_gradients(Sequential(p), float("nan"))
-    distributed.average_gradients(Sequential(p), 1)  # the others wait here
+@pytest.mark.parametrize(
+    ("ranks", "programs"),
+    [(2, "average+check"), (4, "average+check"), (3, "statistics+broadcast")],
+)
+def test_what_ranks_compute_together(ranks, programs):
+    succeed(ranks, RANKS, programs)
 
 
 def test_ranks_whose_models_or_counts_are_wrong_are_told():
-    done = launch(2, __file__, "misfits", timeout=30)
+    done = launch(2, RANKS, "misfits", timeout=30)
     assert "Rank 1 of 2 ends the run:" in done.stderr
     assert "TypeError: average_gradients: count: expected an integer" in done.stderr, done.stderr
 
 
-@program
-def statistics():
-    """The running statistics of a BatchNorm, and a buffer of integers, which stays as it is."""
-    rank, counts = distributed.rank(), (4, 0, 3)
-    ends = np.cumsum(counts)
-    x = np.random.default_rng(9).normal(size=(ends[-1], 5))
-    parts = np.split(x, ends[:-1])
-    model, whole = BatchNorm1d(5), BatchNorm1d(5)
-    model.buffers, model.number = (*model.buffers, "number"), np.array([rank])
-    whole(x)
-    if counts[rank]:
-        model(parts[rank]).backward()
-    distributed.average_gradients(model, counts[rank])
-    variances = [parts[0].var(axis=0, ddof=1), parts[2].var(axis=0, ddof=1)]
-    variance = 0.9 + 0.1 * np.average(variances, axis=0, weights=[4, 3])
-    np.testing.assert_allclose(model.running_mean, whole.running_mean, 0, 1e-14)
-    np.testing.assert_allclose(model.running_var, variance, 0, 1e-14)
-    assert model.number == rank
-
-
-def test_batchnorm_statistics_are_averaged():
-    run_program(3, "statistics")
-
-
-@program
-def broadcast():
-    rank = distributed.rank()
-    model = BatchNorm1d(4)
-    for array in model._state().values():
-        array[...] = rank + 1
-    optimizer = Adam(model.parameters(), lr=rank + 1)
-    distributed.broadcast_parameters(model)
-    distributed.broadcast_parameters(optimizer)
-    for name, array in model._state().items():
-        assert (array == 1).all(), name
-    assert optimizer.lr == 1
-
-
-def test_broadcast_gives_every_rank_the_state_of_rank_0():
-    run_program(3, "broadcast")
-
-
-@program
-def broadcast_misfit():
-    distributed.broadcast_parameters(Layer(2, 3 + distributed.rank()))
-    distributed.check_parameters(Layer(2, 3))  # rank 0 waits here for ever, if nobody ends it
-
-
 def test_broadcast_refuses_another_form():
-    done = launch(2, __file__, "broadcast_misfit", timeout=10)
+    done = launch(2, RANKS, "broadcast_misfit", timeout=10)
     assert done.returncode != 0
     assert "Rank 1 of 2" in done.stderr
     assert "load_state_dict: weights: float64 (2, 3), expected float64 (2, 4)" in done.stderr
 
 
-@program
-def raise_early():
-    if os.environ["PMI_RANK"] == "1":
-        raise FileNotFoundError("no data here")
-    distributed.check_parameters(Layer(2, 3))
-
-
 def test_a_rank_that_raises_before_any_call_ends_all():
-    done = launch(2, __file__, "raise_early", timeout=10)
+    done = launch(2, RANKS, "raise_early", timeout=10)
     assert done.returncode != 0
     assert "Rank 1 of 2 ends the run:" in done.stderr
     assert "FileNotFoundError: no data here" in done.stderr
 
 
-@program
-def check():
-    """Change one bit of one array on one rank; all ranks have to be told which."""
-    rank, size = distributed.rank(), distributed.size()
-    distributed.check_parameters(BatchNorm1d(4))
-    for changed, name in itertools.product(range(size), ("weight", "running_var")):
-        model = BatchNorm1d(4)
-        if rank == changed:
-            array = model._state()[name]
-            array[2] = np.nextafter(array[2], 2)
-        # of two ranks neither is the majority, and rank 0 counts as right
-        wrong, right = (1, 0) if size == 2 else (changed, int(changed == 0))
-        try:
-            distributed.check_parameters(model)
-        except RuntimeError as error:
-            expected = f"check_parameters: rank {wrong} differs from rank {right} in {name}"
-            assert str(error) == expected, f"{error}, expected {expected}"
-        else:
-            raise AssertionError(f"{name} of rank {changed}: not found")
-
-
-@pytest.mark.parametrize("ranks", [2, 4])
-def test_a_differing_rank_is_named(ranks):
-    run_program(ranks, "check")
-
-
-@program
-def planted(fault, step, *arguments):
-    """The training script with noise in its gradients, and a fault on the last rank at a step.
-
-    The noise stands for what draws random numbers in a training step, such as Dropout.
-    """
-    average, steps = distributed.average_gradients, itertools.count(1)
-
-    def average_with_fault(model, count):
-        if next(steps) == int(step) and distributed.rank() == distributed.size() - 1:
-            if fault == "raise":
-                raise ArithmeticError("the planted error")
-            if fault == "differ":
-                model.layers[1].bias.data[0] += 1e-3
-            if fault == "kill":
-                os.kill(os.getpid(), signal.SIGKILL)
-        for p in model.parameters():
-            p.grad += np.random.normal(0, 1e-3, p.shape)  # noqa: NPY002 (as Dropout does)
-        average(model, count)
-
-    distributed.average_gradients = average_with_fault
-    sys.argv[1:] = arguments
-    runpy.run_path(str(SCRIPT), run_name="__main__")
-
-
 # The training script
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory):
+    """The training script beside the first images alone, for all of MNIST take long to unpack."""
+    folder = tmp_path_factory.mktemp("script")
+    with np.load(SCRIPT.with_name("mnist.npz")) as data:
+        first = {name: data[name][: 3200 if "train" in name else 100] for name in data.files}
+    np.savez(folder / "mnist.npz", **first)
+    return shutil.copy(SCRIPT, folder)
 
 
 def options(directory, epochs=3, batch=64, steps=10):
@@ -407,7 +214,9 @@ def options(directory, epochs=3, batch=64, steps=10):
     [(64, (1, 2, 4)), (61, (0, 2, 4))],
     ids=["equal shards", "unequal shards"],
 )
-def test_any_number_of_ranks_gives_the_weights_of_plain_training(tmp_path, batch, numbers_of_ranks):
+def test_any_number_of_ranks_gives_the_weights_of_plain_training(
+    tmp_path, batch, numbers_of_ranks, script
+):
     with np.load(SCRIPT.with_name("mnist.npz")) as data:
         limit = 49 * batch + 3
         x, y = data["X_train"][:limit].reshape(limit, 784) / 255, data["y_train"][:limit]
@@ -424,7 +233,7 @@ def test_any_number_of_ranks_gives_the_weights_of_plain_training(tmp_path, batch
 
     for ranks in numbers_of_ranks:
         directory = tmp_path / str(ranks)
-        succeed(ranks, SCRIPT, *options(directory, 2, batch, steps=50))
+        succeed(ranks, script, *options(directory, 2, batch, steps=50))
         state = arrays(directory / "epoch-0002.npz")
         for (name, p), first in zip(model.named_parameters(), start.parameters()):
             error = np.abs(state[f"model.{name}"] - p.data).max()
@@ -443,32 +252,34 @@ def test_only_rank_0_reports(tmp_path):
     assert sum("| 0/10 " in line for line in bars) == 1, done.stderr
 
 
-def test_a_killed_run_resumes_to_the_same_bits(tmp_path):
-    succeed(2, __file__, "planted", "none", 0, *options(tmp_path / "undisturbed"))
-    done = launch(2, __file__, "planted", "kill", 25, *options(tmp_path / "killed"))
+def test_a_killed_run_resumes_to_the_same_bits(tmp_path, script):
+    succeed(2, RANKS, "planted", "none", 0, script, *options(tmp_path / "undisturbed"))
+    done = launch(2, RANKS, "planted", "kill", 25, script, *options(tmp_path / "killed"))
     assert done.returncode != 0
     assert [path.name for path in sorted((tmp_path / "killed").iterdir())] == [
         "epoch-0001.npz",
         "epoch-0002.npz",
     ]
-    output = succeed(2, __file__, "planted", "none", 0, *options(tmp_path / "killed"), "--resume")
+    output = succeed(
+        2, RANKS, "planted", "none", 0, script, *options(tmp_path / "killed"), "--resume"
+    )
     assert f"resuming from {tmp_path / 'killed' / 'epoch-0002.npz'}" in output
     ends = [arrays(tmp_path / run / "epoch-0003.npz") for run in ("killed", "undisturbed")]
     assert_same_bits(*ends)
 
 
-def test_a_run_killed_in_its_first_epoch_resumes_from_the_beginning(tmp_path):
-    done = launch(2, __file__, "planted", "kill", 5, *options(tmp_path / "killed", epochs=1))
+def test_a_run_killed_in_its_first_epoch_resumes_from_the_beginning(tmp_path, script):
+    done = launch(2, RANKS, "planted", "kill", 5, script, *options(tmp_path / "killed", epochs=1))
     assert done.returncode != 0
     resumed = (*options(tmp_path / "killed", epochs=1), "--resume")
-    assert "starting at the beginning" in succeed(2, SCRIPT, *resumed)
-    succeed(2, SCRIPT, *options(tmp_path / "undisturbed", epochs=1))
+    assert "starting at the beginning" in succeed(2, script, *resumed)
+    succeed(2, script, *options(tmp_path / "undisturbed", epochs=1))
     ends = [arrays(tmp_path / run / "epoch-0001.npz") for run in ("killed", "undisturbed")]
     assert_same_bits(*ends)
 
 
-def test_a_rank_that_raises_ends_all(tmp_path):
-    done = launch(4, __file__, "planted", "raise", 5, *options(tmp_path), timeout=10)
+def test_a_rank_that_raises_ends_all(tmp_path, script):
+    done = launch(4, RANKS, "planted", "raise", 5, script, *options(tmp_path), timeout=10)
     assert done.returncode != 0
     assert "Rank 3 of 4 ends the run:" in done.stderr
     assert "Traceback" in done.stderr
@@ -481,9 +292,9 @@ def test_a_rank_that_raises_ends_all(tmp_path):
     [(10, 15, "model.layers.1.bias", ["epoch-0001.npz"]), (105, 5, "layers.1.bias", [])],
     ids=["found at the end of an epoch", "found within an epoch"],
 )
-def test_a_rank_that_drifts_is_named_and_not_saved(tmp_path, steps, fault_at, name, saved):
+def test_a_rank_that_drifts_is_named_and_not_saved(tmp_path, steps, fault_at, name, saved, script):
     arguments = options(tmp_path, epochs=2, batch=16, steps=steps)
-    done = launch(3, __file__, "planted", "differ", fault_at, *arguments)
+    done = launch(3, RANKS, "planted", "differ", fault_at, script, *arguments)
     assert done.returncode != 0
     assert f"rank 2 differs from rank 0 in {name}\n" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == saved
@@ -493,10 +304,10 @@ def test_a_rank_that_drifts_is_named_and_not_saved(tmp_path, steps, fault_at, na
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, script):
     """The checkpoints of a run of 4 epochs, of which the last two are left."""
     directory = tmp_path_factory.mktemp("finished")
-    succeed(0, SCRIPT, *options(directory, epochs=4))
+    succeed(0, script, *options(directory, epochs=4))
     names = [path.name for path in sorted(directory.iterdir())]
     assert names == ["epoch-0003.npz", "epoch-0004.npz"]
     return directory
@@ -513,24 +324,26 @@ def change_a_byte(path):
 
 
 @pytest.mark.parametrize("damage", [cut_short, change_a_byte])
-def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_used(tmp_path, finished, damage):
+def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_used(
+    tmp_path, finished, damage, script
+):
     directory = shutil.copytree(finished, tmp_path / "run")
     damage(directory / "epoch-0004.npz")
-    output = succeed(0, SCRIPT, *options(directory, epochs=4), "--resume")
+    output = succeed(0, script, *options(directory, epochs=4), "--resume")
     assert f"{directory / 'epoch-0004.npz'} is refused" in output
     assert f"resuming from {directory / 'epoch-0003.npz'}" in output
     assert_same_bits(arrays(directory / "epoch-0004.npz"), arrays(finished / "epoch-0004.npz"))
 
 
-def test_what_was_left_of_an_interrupted_save_is_swept_away(tmp_path, finished):
+def test_what_was_left_of_an_interrupted_save_is_swept_away(tmp_path, finished, script):
     directory = shutil.copytree(finished, tmp_path / "run")
     (directory / "epoch-0005.npz.123.tmp").write_bytes(b"half a checkpoint")
-    succeed(0, SCRIPT, *options(directory, epochs=5), "--resume")
+    succeed(0, script, *options(directory, epochs=5), "--resume")
     names = [path.name for path in sorted(directory.iterdir())]
     assert names == ["epoch-0004.npz", "epoch-0005.npz"]
 
 
-def test_checkpoints_that_cannot_be_used_end_the_run(tmp_path, finished):
+def test_checkpoints_that_cannot_be_used_end_the_run(tmp_path, finished, script):
     directory = shutil.copytree(finished, tmp_path / "run")
     for path in directory.iterdir():
         cut_short(path)
@@ -541,11 +354,7 @@ def test_checkpoints_that_cannot_be_used_end_the_run(tmp_path, finished):
     ]
     for where, more, message in cases:
         before = {path.name: path.read_bytes() for path in where.iterdir()}
-        done = launch(0, SCRIPT, *options(where, epochs=5), *more)
+        done = launch(0, script, *options(where, epochs=5), *more)
         assert done.returncode == 1, f"{more}: {done.stdout}"
         assert message in done.stderr, f"{more}: {done.stderr}"
         assert before == {path.name: path.read_bytes() for path in where.iterdir()}, more
-
-
-if __name__ == "__main__":
-    PROGRAMS[sys.argv[1]](*sys.argv[2:])

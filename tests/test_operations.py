@@ -53,7 +53,15 @@ def test_float32_stays_float32_and_agrees_with_float64(row):
 def test_the_table_uses_every_operation():
     rooms = {
         f"micrograd.{name}"
-        for name in ("engine", "operations", "shapes", "order", "linalg", "einsum")
+        for name in (
+            "engine",
+            "operations",
+            "shapes",
+            "order",
+            "linalg",
+            "einsum",
+            "polynomials",
+        )
     }
     used = set()
 

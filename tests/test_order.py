@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 import pytest
 
-from micrograd import Tensor, grad
+from micrograd import Tensor, cumulative_sum, grad
 from micrograd.debug import gradcheck
 
 RNG = np.random.default_rng(0)
@@ -46,6 +46,9 @@ FOR_EVERY_AXIS = """
     np.nanstd(N, $, keepdims=True)
     np.nanmax(N, $)
     np.nanmin(N, axis=$, keepdims=True)
+    np.nanmedian(N, axis=$, keepdims=True)
+    np.nanquantile(N, [[0.1, 0.5], [0, 1]], axis=$, keepdims=True)
+    np.nanpercentile(N, 77, $)
     """.strip().splitlines()
 FOR_ONE_AXIS = """
     np.sort(A, axis=$)
@@ -101,6 +104,39 @@ CALLS = [
     "np.multiply.accumulate(A, 1)", "np.multiply.outer(A, V)", "np.subtract.outer(V, [1, 2])",
     "A.take([0, 1], axis=1)", "A.cumprod(1)", "A.copy()", "+A", "A.real",
     "np.hypot(A, [1, 2, 3, 4])",
+    *(f"np.nanquantile(N, [0.25, 0.77], axis=1, method={name!r})" for name in METHODS.split()),
+    *(f"np.pad({a}, {width}, {mode!r}{more})" for a in ("A", "V") for width in ("1", "(1, 2)")
+      for mode, more in (
+          *((m, f", stat_length={n}") for m in ("maximum", "minimum", "mean", "median")
+            for n in ("None", "2", "(1, 3)", "9")),
+          *(("linear_ramp", f", end_values={n}") for n in ("0", "(2, -3)", "V[0]")))),
+    "np.pad(A, ((0, 2), (3, 0)), 'mean')", "np.pad(B[:, :2, :2], 1, 'median')",
+    "np.pad(A, ((1, 2), (3, 0)), 'linear_ramp', end_values=((1, 2), (3, 4)))",
+    "np.pad(A, ((1, 2), (3, 1)), 'maximum', stat_length=((2, 2), (1, 3)))",
+    "np.pad(A, {-1: 2}, 'minimum')" if np.lib.NumpyVersion(np.__version__) >= "2.2.0" else "+A",
+    "np.logspace(V, 1, 4, axis=-1)", "np.logspace(V[:2], 2, 3, base=np.array([[2.0], [3.0]]))",
+    "np.logspace(0, V[0], 5, False, 2)", "np.logspace(0.5, 1, 4, base=np.abs(V), axis=1)",
+    "np.geomspace(np.abs(V), 3, 4)", "np.geomspace(-2, -np.abs(V), 4, endpoint=False, axis=-1)",
+    "np.unwrap(9 * A)", "np.unwrap(9 * A, axis=0)", "np.unwrap(9 * V, 4)",
+    "np.unwrap(9 * A, period=3.0, discont=2.5)", "np.float_power(np.abs(A), V[:4])",
+    "np.heaviside(A, V[:4])", "np.frexp(A)", "np.ldexp(A, [1, 2, 3, -4])",
+    "np.vander(V)", "np.vander(V, 3)", "np.vander(V, 4, increasing=True)", "np.vander(V, 0)",
+    "np.polyval(V, A)", "np.polyval([1, 2, 3], A)", "np.polyadd(V, [1.0, 2.0])",
+    "np.polysub([1.0, 2.0], V)", "np.polymul([0, 0, 1, 2], V)", "np.polydiv(V, [2.0, 1.0])",
+    "np.polydiv(V[:1], V)", "np.polyder(V, 2)", "np.polyint(V, 3, [1, 2, 3])", "np.polyint(V, 0)",
+    "np.polyfit(V, A[0, :1] * V**2, 1)", "np.polyfit([1, 2, 3, 4], A.T, 2, w=W[0])",
+    "np.poly(V)", "np.poly(A[:, :3] @ A[:, :3].T)", "np.bincount([0, 3, 3, 1, 0], V)",
+    "np.bincount([0, 3, 3, 1, 0], V, minlength=7)",
+    "np.apply_along_axis(np.cumsum, 1, A)", "np.apply_along_axis(lambda v: v[:2] * v[0], 0, B)",
+    "np.apply_along_axis(lambda v: v[:, None] * v, 1, B)", "np.apply_along_axis(np.sum, -1, A)",
+    "np.apply_over_axes(np.sum, B, [0, -1])", "np.apply_over_axes(np.cumsum, A, 1)",
+    "np.choose([[0, 1, 2, 1]], [A, A * A, 3.0])", "np.compress([0, 1, 1], A, 0)",
+    "np.extract(M, A)", "np.piecewise(A, [A < 0, A > 1], [np.sin, -1, lambda v: v * v])",
+    "np.piecewise(V, V > 0, [np.exp])", "np.piecewise(V, [V < 9, V > 0], [np.exp, 2])",
+    "np.concatenate([A, M], dtype=np.float64)",
+    *(f"np.ravel({a}, order={order!r})" for order in "KAFC"
+      for a in ("A", "A.T", "B.transpose(1, 0, 2)", "np.flip(A, 0)", "A[:, ::2]")),
+    "A.T.reshape(2, 6, order='A')", "B.swapaxes(0, 2).flatten('K')", "A.T.ravel('A')",
 ]  # fmt: skip
 
 
@@ -160,7 +196,7 @@ def test_numbers_lists_and_integers_beside_a_float32_tensor_leave_it_float32():
         np.ediff1d(x, 1.5), np.gradient(x, 0.5), np.gradient(x, [0, 1, 3, 4]),
         np.convolve(x, [1, 2]),
         np.trapezoid(x, [0, 1, 2, 4]), np.quantile(x, [0.3, 0.4]), np.max(x, initial=0.5),
-        np.sum(x, initial=1), np.var(x, where=[1, 1, 0, 1], ddof=1.0), np.median(x),
+        np.sum(x, initial=1), np.var(x, where=[True, True, False, True], ddof=1.0), np.median(x),
         x % 2, np.sinc(x),
     ):  # fmt: skip
         assert y.dtype == np.float32, y.op
@@ -209,6 +245,19 @@ MISTAKES = {
     "average: weights of shape": lambda x: np.average(x, 1, weights=[1, 2]),
     "cov: aweights of shape": lambda x: np.cov(x, aweights=[1, 2]),
     "cov: two axes at most": lambda x: np.cov(x[None]),
+    "cumulative_sum: an axis is needed": cumulative_sum,
+    "unwrap: axis 2 is out of bounds": lambda x: np.unwrap(x, axis=2),
+    "nanquantile: q is a constant": lambda x: np.nanquantile(x, Tensor(0.5)),
+    "ldexp: n is an integer": lambda x: np.ldexp(x, 0.5),
+    "bincount: expected integers": lambda x: np.bincount([0, 1], x),
+    "pad: mode is one of constant, edge": lambda x: np.pad(x, 1, "empty"),
+    'pad: reflect_type is "even"': lambda x: np.pad(x, 1, "reflect", reflect_type="odd"),
+    "vander: expected a vector": np.vander,
+    "polynomial is a vector": lambda x: np.polyval(x, 1.0),
+    "polyder: m": lambda x: np.polyder(x[0], -1),
+    "piecewise: 1 functions for 2 conditions": lambda x: np.piecewise(x, [x > 0, x > 1], [1]),
+    "apply_along_axis: there is no vector": lambda x: np.apply_along_axis(np.sum, 1, x[:0]),
+    "apply_over_axes: func gave shape": lambda x: np.apply_over_axes(lambda y, i: y[0, 0], x, 0),
     "meshgrid: indexing is": lambda x: np.meshgrid(x, indexing="yx"),
     "polygamma: n is an integer": lambda x: __import__("micrograd").polygamma(0.5, x),
 }

@@ -53,6 +53,22 @@ class Frame:
         return Frame(getattr(ufunc, method)(*(np.asarray(x) for x in inputs), **options))
 
 
+class Leaving(Frame):
+    """As pandas does it beside what has a higher priority: it gives way."""
+
+    __pandas_priority__ = 4000
+
+    def __mul__(self, other):
+        if getattr(other, "__pandas_priority__", 0) > self.__pandas_priority__:
+            return NotImplemented
+        return Leaving(self.values * np.asarray(other))
+
+    __rmul__ = __mul__
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        return NotImplemented
+
+
 class Labelled:
     """As xarray does it: what it holds may be any kind of array, and stays so."""
 
@@ -78,7 +94,7 @@ def names():
         "w": Tensor(2.0), "b": Tensor(1.0), "W": Tensor([1.0, 2.0]),
         "M": Tensor([[2.0, 0.5], [0.5, 1.0]]), "A": np.eye(2), "c": np.zeros(2),
         "o": objects(Tensor(2.0), Tensor(1.0)), "f": math.exp,
-        "Frame": Frame, "Labelled": Labelled, "Quantity": Quantity,
+        "Frame": Frame, "Leaving": Leaving, "Labelled": Labelled, "Quantity": Quantity,
         "np": np, "scipy": scipy, "math": math, "cmath": cmath, "random": random,
         "statistics": statistics, "fractions": fractions, "struct": struct, "array": array,
         "torch": torch, "operator": operator, "functools": functools, "itertools": itertools,
@@ -256,6 +272,11 @@ micrograd.grad(W * 2, W, [w, b])
 # options without a gradient
 W.var(ddof=w)
 W.std(ddof=w)
+W.nan_to_num(nan=w)
+W.nan_to_num(posinf=w)
+nn.cross_entropy(M, [0, 1], label_smoothing=Tensor(0.0))
+nn.LayerNorm(2, eps=w)(W)
+nn.BatchNorm1d(2, eps=w)(M)
 # other libraries
 scipy.stats.norm.logpdf(W)
 scipy.stats.norm.logpdf(0.5, W)
@@ -285,6 +306,14 @@ np.random.normal(W, 1.0)
 Frame(A) @ W
 Frame(A) * w
 Frame(A)[0] = W
+Leaving(A) * w
+w * Leaving(A)
+Leaving(A) * W
+W * Leaving(A)
+Leaving(A) * Tensor(2.0, requires_grad=False)
+np.multiply(Leaving(A), w)
+np.maximum(Leaving(A), W)
+np.maximum(W, Leaving(A))
 np.maximum(W, Frame([1.0, 2.0]))
 maximum(W, Frame([1.0, 2.0]))
 """
@@ -447,6 +476,15 @@ def constant_everywhere(line):
     return line in ("w // 2", "round(w)", "W.round()")
 
 
+@pytest.mark.parametrize("name", ["sum", "mean", "prod", "var", "std", "max", "nansum", "nanvar"])
+@pytest.mark.parametrize("where", [Tensor([1.0, 0.5]), np.array([1.0, 0.0]), [1, 0]], ids=str)
+def test_the_where_of_a_reduction_is_made_of_bools(name, where):
+    for x in (Tensor([1.0, 2.0]), np.ones(2)):
+        if isinstance(x, Tensor) or (isinstance(where, Tensor) and not name.startswith("nan")):
+            with pytest.raises(TypeError, match="where"):
+                getattr(np, name)(x, where=where, **({"initial": 0} if name == "max" else {}))
+
+
 def test_another_librarys_operand_is_named_with_its_cure():
     with pytest.raises(TypeError, match=r"maximum: expected .* of type Frame: take its to_numpy"):
         maximum(Tensor([1.0, 2.0]), Frame([1.0, 2.0]))
@@ -460,6 +498,7 @@ def test_under_no_grad_and_of_constants_numbers_and_arrays_come_out_quietly():
             assert math.exp(w[0]) == math.e
             assert scipy.special.gammaln(w.data).tolist() == [0, 0]
             assert (Frame(np.eye(2)) @ w).values.tolist() == [1, 2]
+            assert (Leaving(np.eye(2)) * w).values.tolist() == [[1, 0], [0, 2]]
         with micrograd.no_grad():
             w = Tensor([1.0, 2.0])
             assert np.full(2, w).tolist() == [1, 2]

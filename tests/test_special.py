@@ -60,6 +60,24 @@ def test_values_are_exact_to_a_few_ulp(name):
 
 
 @pytest.mark.filterwarnings("error")
+def test_the_share_of_gelu_is_exact_to_an_ulp_of_1_and_in_blocks_too(monkeypatch):
+    for dtype, ulp in ((np.float64, 2), (np.float32, 2), (np.float16, 2)):
+        x = np.concatenate([NEAR, EDGES, [5.9, -5.9, 6.1, -1e4, 1e4]]).astype(dtype)
+        y, expected = special.normal_share(x), exactly(mpmath.ncdf, x)
+        np.testing.assert_allclose(y, expected, rtol=0, atol=ulp * np.finfo(dtype).eps / 2)
+        assert y.dtype == dtype
+        assert y[-2:].tolist() == [0, 1]
+        with monkeypatch.context() as patch:
+            patch.setattr(special, "BLOCK", 7 * x.itemsize)
+            np.testing.assert_array_equal(special.normal_share(x), y)
+            np.testing.assert_array_equal(
+                special.erf(x[:6].reshape(2, 3)), special.erf(x)[:6].reshape(2, 3)
+            )
+    largest = np.array([-1, 1], np.float32) * np.finfo(np.float32).max
+    assert special.normal_share(largest).tolist() == [0, 1]
+
+
+@pytest.mark.filterwarnings("error")
 def test_beyond_all_numbers():
     x = np.array([np.nan, np.inf, -np.inf])
     np.testing.assert_array_equal(special.erf(x), [np.nan, 1, -1])
