@@ -119,8 +119,9 @@ class Jit(Generic[P, R]):
             predict.save("predict.py")  # elsewhere: from predict import predict
 
         Beside `predict.py` stands `predict.npz` with the parameters and other arrays as they are
-        now. The file has a function of the same name, which takes the arrays and Tensors of the
-        call as arrays of the same dtypes and shapes; numbers and strings are as they were. It
+        now. The file has a function of the same name (a lambda gets the file's), which takes the
+        arrays and Tensors of the call as arrays of the same dtypes and shapes; numbers and strings
+        are as they were. It
         gives what the function returns, to the same bits. If that is a single number, and was not
         computed under `no_grad`, it gives a pair: that, and the gradients by the names of
         parameters and arguments; `arrays["layers.0.weights"] -= lr * gradients["layers.0.weights"]`

@@ -34,7 +34,7 @@ def save(program: Program, path: str | os.PathLike) -> None:
     path = Path(path)
     if path.suffix != ".py":
         raise ValueError(f"save: the file is Python, and is to end in .py, got {path}")
-    text, arrays = Text(program).whole()
+    text, arrays = Text(program, path.stem).whole()
     path.write_text(text, encoding="utf-8")
     if arrays:
         np.savez(path.with_suffix(".npz"), allow_pickle=False, **arrays)
@@ -43,13 +43,13 @@ def save(program: Program, path: str | os.PathLike) -> None:
 class Text:
     """The text of a program, and the arrays that it reads from a file, by their names."""
 
-    def __init__(self, program: Program):
+    def __init__(self, program: Program, stem: str):
         self.program = program
         self.arrays: dict[str, np.ndarray] = {}
         self.known: dict[str, str] = {}  # the functions that it calls, and what these need
         self.generators: dict[int, str] = {}
         own = getattr(program.function, "__name__", "")
-        wish = own if own.isidentifier() else "function"
+        wish = own if own.isidentifier() else re.sub(r"\W|^(?=\d)", "_", stem)  # a lambda
         taken = {"arrays", "fitting", "file", "Path", *program.writer.taken}
         while wish in taken:
             wish += "_"

@@ -1,5 +1,6 @@
 """What README.md and the pages of misc/ show runs as printed, and their links lead somewhere."""
 
+import os
 import re
 import subprocess
 import sys
@@ -22,10 +23,11 @@ def test_there_is_something_to_check():
 
 
 @pytest.mark.parametrize(("code", "output"), PROGRAMS, ids=[code[:60] for code, _ in PROGRAMS])
-def test_a_block_prints_what_the_page_says(code, output):
+def test_a_block_prints_what_the_page_says(code, output, tmp_path):
     run = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
+        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
     assert run.returncode == 0, run.stderr
     if output:
         assert run.stdout == output

@@ -130,6 +130,13 @@ def test_a_step_of_training_is_that_of_micrograd(loss, tmp_path):
         there.loss_of(x, y + 1)
 
 
+def test_a_lambda_gets_the_name_of_its_file(tmp_path):
+    doubled = jit(lambda x: Tensor(2.0) * x)
+    doubled(np.ones(3))
+    doubled.save(tmp_path / "by-two.py")
+    assert read(tmp_path / "by-two.py").by_two(np.ones(3)).tolist() == [2, 2, 2]
+
+
 def test_draws_go_on_where_the_generator_stood(tmp_path):
     model = nn.Dropout(0.5, rng=np.random.default_rng(3))
 
