@@ -19,7 +19,8 @@ from micrograd import (
     apply,
     arrays,
     concatenate,
-    debug,
+    doors,
+    effects,
     einsum,
     engine,
     grad,
@@ -355,19 +356,19 @@ def test_nothing_stays_replaced_after_detect_anomaly_is_interrupted():
 
 def test_an_interruption_while_detect_anomaly_is_entered_leaves_nothing_behind():
     """A Ctrl-C at each of its lines as far as `yield`, one after the other."""
-    doors, code = (engine.record, engine.backpropagate), detect_anomaly.__wrapped__.__code__
+    before, code = (engine.record, engine.backpropagate), doors.watching.__wrapped__.__code__
     lines, wanted = [], 0
 
     def interrupt(frame, event, argument):
         if frame.f_code is code and event == "line":
             line = linecache.getline(code.co_filename, frame.f_lineno)
-            if "_doors.lock" not in line:  # Python lets no signal in between `with` and its lock
+            if "_Doors.lock" not in line:  # Python lets no signal in between `with` and its lock
                 lines.append(line)
                 if len(lines) == wanted:
                     raise KeyboardInterrupt
         return interrupt if frame.f_code is code else None
 
-    for wanted in range(1, 10):
+    for wanted in range(1, 12):
         lines.clear()
         sys.settrace(interrupt)
         try:
@@ -376,9 +377,10 @@ def test_an_interruption_while_detect_anomaly_is_entered_leaves_nothing_behind()
                 raise KeyboardInterrupt
         finally:
             sys.settrace(None)
-        assert (engine.record, engine.backpropagate) == doors, wanted
-        assert debug._inside.depth == 0, wanted
-        assert not debug._doors.inside, wanted
+        assert (engine.record, engine.backpropagate) == before, wanted
+        assert effects.here.watcher is None, wanted
+        assert not doors._Doors.inside, wanted
+        assert not {"data", "grad"} & vars(Tensor).keys(), wanted
     assert "yield" in lines[-1]
 
 
