@@ -3,9 +3,11 @@
 Each model is what a user would write: a `Module` with Tensors and Modules as attributes and a
 `__call__`, and the training loop of five lines in `train`. Beside it stands the same network in
 PyTorch, a function of the weights in the order of `parameters()`. Both start from the same
-weights, see the same batches, and must agree in every loss and every final weight.
+weights, see the same batches, and must agree in every loss and every final weight. Through `jit`
+they have to stay the same to the last bit.
 """
 
+import copy
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import torch
 from table import assert_same
 from torch.nn import functional
 
-from micrograd import Tensor, nn, optim, where
+from micrograd import Tensor, jit, nn, optim, where
 from micrograd.nn import Module, cross_entropy
 
 NAMES = (Path(__file__).parent.parent / "misc" / "names.txt").read_text().split()[:200]
@@ -38,17 +40,18 @@ def letters_and_next_ones(context):
     return np.array(x), np.array(y)
 
 
-def batches(x, y, size):
+def batches(x, y, size, steps=STEPS):
     rng = np.random.default_rng(1)
-    for _ in range(STEPS):
+    for _ in range(steps):
         rows = rng.integers(0, len(x), size)
         yield x[rows], y[rows]
 
 
-def train(model, data, lr=0.1):
+def train(model, data, lr=0.1, through=lambda f: f):
     losses = []
+    loss_of = through(lambda x, y: cross_entropy(model(x), y))
     for x, y in data:
-        loss = cross_entropy(model(x), y)
+        loss = loss_of(x, y)
         model.zero_grad()
         loss.backward()
         for p in model.parameters():
@@ -74,7 +77,17 @@ def in_torch(model):
     return [torch.tensor(p.data, requires_grad=True) for p in model.parameters()]
 
 
+def assert_jit_changes_nothing(model, x, y, size=32):
+    """50 steps with and without it, to the last bit."""
+    ours, jitted = copy.deepcopy(model), copy.deepcopy(model)
+    losses = train(ours, batches(x, y, size, 50))
+    assert train(jitted, batches(x, y, size, 50), through=jit) == losses
+    for name, array in ours.state_dict().items():
+        assert jitted.state_dict()[name].tobytes() == array.tobytes(), name
+
+
 def assert_same_training(model, network, x, y, size=32):
+    assert_jit_changes_nothing(model, x, y, size)
     weights = in_torch(model)
     losses = train(model, batches(x, y, size))
     assert_same_run(model, losses, weights, train_in_torch(network, weights, batches(x, y, size)))
@@ -170,6 +183,18 @@ def test_the_bigram():
         assert_same(loss.data, loss_in_torch, f"loss {step}")
     assert_same(w.data, w_torch, "final weights")
 
+    results = []
+    for loss_of in (bigram_loss, jit(bigram_loss)):
+        w, losses = Tensor(rng().normal(size=(27, 27))), []
+        for _ in range(50):
+            loss = loss_of(w, x, y)
+            w.grad = None
+            loss.backward()
+            w.data += -50 * w.grad
+            losses.append(loss.item())
+        results.append((losses, w.data.tolist()))
+    assert results[0] == results[1]
+
 
 # 3: embedding and MLP
 
@@ -239,6 +264,7 @@ def test_batch_normalization():
 
     x, y = letters_and_next_ones(3)
     weights = in_torch(model)
+    assert_jit_changes_nothing(model, x, y)
     losses = train(model, batches(x, y, 32))
     assert_same_run(model, losses, weights, train_in_torch(network, weights, batches(x, y, 32)))
     statistics = [a for norm in model.layers[3::3] for a in (norm.running_mean, norm.running_var)]
