@@ -5,7 +5,6 @@ from __future__ import annotations
 import linecache
 import os
 import sys
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from micrograd import engine
-from micrograd.arrays import describe
+from micrograd.arrays import checksum, describe
 from micrograd.calculus import grad
 from micrograd.doors import Watcher, watching
 from micrograd.effects import here
@@ -203,7 +202,7 @@ def _judged(
                 f"{op!r} gave {_first_non_finite(data_of(y))}\n{_operation(data_of(y), arrays)}"
                 f"\n{_told(line)}"
             )
-        before[:] = [_checksum(data_of(x)) for x in (y, *arrays, *operands)]
+        before[:] = [checksum(data_of(x)) for x in (y, *arrays, *operands)]
         return result
 
     def watched(place: int, derivative: Callable) -> Callable:
@@ -211,8 +210,8 @@ def _judged(
             if not _watched():
                 return derivative(g, y, *used)
             now = [data_of(x) for x in (y, *used[: len(operands)], *operands)]
-            for i, (array, checksum) in enumerate(zip(now, before)):
-                if _checksum(array) != checksum:
+            for i, (array, earlier) in enumerate(zip(now, before)):
+                if checksum(array) != earlier:
                     what = f"operand {(i - 1) % len(operands)}" if i else "its result"
                     raise RuntimeError(
                         f"backward: {what} of {op!r}, of shape {np.shape(array)}, was changed "
@@ -292,8 +291,3 @@ def _operation(y: np.ndarray, arrays: list) -> str:
     if len(arrays) > 8:
         lines.append(f"and {len(arrays) - 8} operands more")
     return "\n".join([*lines, f"result: shape {y.shape}"])
-
-
-def _checksum(x: object) -> int:
-    """A number that changes when the array does; 0 for Python's numbers, which cannot change."""
-    return zlib.crc32(np.ascontiguousarray(x)) if isinstance(x, (np.ndarray, np.generic)) else 0
