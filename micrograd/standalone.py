@@ -37,7 +37,7 @@ def save(program: Program, path: str | os.PathLike) -> None:
     text, arrays = Text(program, path.stem).whole()
     path.write_text(text, encoding="utf-8")
     if arrays:
-        np.savez(path.with_suffix(".npz"), allow_pickle=False, **arrays)
+        np.savez(path.with_suffix(".npz"), **arrays)
 
 
 class Text:
@@ -107,6 +107,8 @@ class Text:
 
     def held(self, wish: str, array: np.ndarray) -> str:
         """The name under which an array stands in the file."""
+        if array.dtype.hasobject:
+            raise JitError(f"save: {wish} is an array of objects, which would have to be pickled")
         name = wish
         while name in self.arrays:
             name += "_"
@@ -125,14 +127,14 @@ class Text:
             if isinstance(x, np.ndarray):
                 held = self.held(self.program.tensor_names.get(id(x), name), x)
                 lines.append(f'{name} = arrays["{held}"]')
-            elif isinstance(owner, np.random.RandomState):
-                lines.append(line)
             elif isinstance(owner, np.random.Generator):
                 if id(owner) not in self.generators:
                     generator = self.generators[id(owner)] = f"generator_of_{name}"
                     lines += generator_source(generator, owner)
                 lines.append(f"{name} = {self.generators[id(owner)]}.{x.__name__}")
-            elif getattr(x, "__module__", "").startswith("numpy"):
+            elif isinstance(owner, np.random.RandomState) or (
+                getattr(x, "__module__", "").startswith("numpy")
+            ):
                 lines.append(line)
             else:
                 definitions(x, name, self.known)
