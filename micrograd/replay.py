@@ -249,11 +249,10 @@ class Program:
             if len(self.outputs) == 1 and not self.outputs[0].ndim:
                 constants = {usual.starts[0]: ones[0]}
                 backs["one"] = Back(usual.calls, usual.parts, usual.starts, constants)
-        self.use_leaf = [leaf for _, leaf in trace.uses]
         self.operands: list[int] = []  # the leaf of each operand of the result
         self.place_of: dict[int, int] = {}  # of a use: which operand it is
         for use, _ in usual.parts if usual else ():
-            leaf = self.use_leaf[use]
+            leaf = trace.uses[use][1]
             if not (trace.leaves[leaf].is_leaf and leaf in self.operands):
                 self.operands.append(leaf)
             self.place_of[use] = len(self.operands) - 1 - self.operands[::-1].index(leaf)
@@ -268,8 +267,8 @@ class Program:
         listing = self.optimized(None, [*self.numbers, *drawn, *ordered], None)
         n = len(self.numbers)
         self.results, self.drawn = listing.results[:n], listing.results[n : n + len(drawn)]
-        self.forward_numbers = {n for c in listing.calls for n in c.gives}
-        self.needed_numbers = needed & (self.forward_numbers | self.input_numbers(inputs))
+        made = {n for c in listing.calls for n in c.gives}
+        self.needed_numbers = needed & (made | self.input_numbers(inputs))
         self.write_forward(listing, given, inputs)
         for key, back in backs.items():
             if key == "one" or "one" not in backs:
