@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import math
-import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -41,6 +40,8 @@ def describe(x: object) -> str:
 
 def checksum(x: object) -> int:
     """A number that changes with an array's numbers; 0 for what isn't an array of numbers."""
+    import zlib  # which NumPy does without, and so does `import micrograd`
+
     if not isinstance(x, (np.ndarray, np.generic)) or x.dtype.hasobject:
         return 0
     return zlib.crc32(np.ascontiguousarray(x).reshape(-1).view(np.uint8))
