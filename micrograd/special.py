@@ -209,13 +209,13 @@ def polygamma(n: int, x):
     x = np.where(mirrored, 1 - x, x)
     shift = 12 + n
     far = x + shift
-    y = -np.log(far) if n == 0 else math.factorial(n - 1) * far ** -float(n)
-    y = y + 0.5 * math.factorial(n) * far ** -float(n + 1)
+    y = -np.log(far) if n == 0 else math.factorial(n - 1) * np.power(far, -float(n))
+    y = y + 0.5 * math.factorial(n) * np.power(far, -float(n + 1))
     for k in range(2, 18, 2):
         factor = bernoulli(k) * (math.factorial(k + n - 1) / math.factorial(k))
-        y = y + factor * far ** -float(k + n)
+        y = y + factor * np.power(far, -float(k + n))
     for k in reversed(range(shift)):  # the smallest first
-        y = y + math.factorial(n) * (x + k) ** -float(n + 1)
+        y = y + math.factorial(n) * np.power(x + k, -float(n + 1))
     y = (-1) ** (n + 1) * y
     if n == 0:
         d = np.clip((x - ZERO) - ZERO_LOW, -0.3, 0.3)
@@ -273,7 +273,7 @@ def gammaln(x):
     far = np.maximum(x, 8)
     stirling = (far - 0.5) * (np.log(far) - 1) + 0.5 * (math.log(2 * math.pi) - 1)
     for k in range(2, 18, 2):
-        stirling = stirling + bernoulli(k) / (k * (k - 1)) * far ** -float(k - 1)
+        stirling = stirling + bernoulli(k) / (k * (k - 1)) * np.power(far, -float(k - 1))
     y = np.where(x <= 8, near, stirling)
     with np.errstate(divide="ignore", invalid="ignore"):
         sine = np.abs(np.sin(math.pi * (given - np.rint(given)).astype(np.float64)))
