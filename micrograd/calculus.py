@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 
 import numpy as np
 
-from micrograd import engine
-from micrograd.arrays import describe, floats
+from micrograd import arrays, engine
 from micrograd.engine import Tensor, apply, wrap
 from micrograd.operations import astype, concatenate, stack
 from micrograd.protocol import data_of, first_gradient
@@ -79,7 +78,7 @@ def grad(output, inputs, gradient=None, create_graph=False):
     """
     if not isinstance(output, Tensor):
         cure = "; value_and_grad(f)(x) is for functions" if callable(output) else ""
-        raise TypeError(f"grad: expected a Tensor, got {describe(output)}{cure}")
+        raise TypeError(f"grad: expected a Tensor, got {arrays.describe(output)}{cure}")
     if isinstance(inputs, Iterable) and not isinstance(inputs, (Tensor, dict, tuple)):
         inputs = list(inputs)
         if all(isinstance(x, Tensor) for x in inputs):
@@ -87,7 +86,7 @@ def grad(output, inputs, gradient=None, create_graph=False):
     wanted = [*leaves_of(inputs)]
     for x in wanted:
         if not isinstance(x, Tensor):
-            raise TypeError(f"grad: expected a Tensor, got {describe(x)}")
+            raise TypeError(f"grad: expected a Tensor, got {arrays.describe(x)}")
         if not x.requires_grad:
             raise ValueError(f"grad: an input of shape {x.shape} has requires_grad=False")
     found = towards(
@@ -356,21 +355,21 @@ def is_plain(x: object) -> bool:
 def vector_like(what: str, xs: Sequence, vs: Sequence) -> Tensor:
     """The leaves of vs, structures like xs, as one vector, in the order of xs."""
     if not isinstance(vs, (list, tuple)) or len(vs) != len(xs):
-        raise ValueError(f"{what}: expected a sequence of {len(xs)}, got {describe(vs)}")
+        raise ValueError(f"{what}: expected a sequence of {len(xs)}, got {arrays.describe(vs)}")
     leaves = [leaf for x, v in zip(xs, vs) for leaf in paired(what, x, v)]
-    return joined([x if isinstance(x, Tensor) else wrap(floats(x)) for x in leaves])
+    return joined([x if isinstance(x, Tensor) else wrap(arrays.floats(x)) for x in leaves])
 
 
 def paired(what: str, x: Any, v: Any) -> Iterator:
     """The leaves of v, a structure like x, in the order of x."""
     if isinstance(x, dict):
         if not isinstance(v, dict) or v.keys() != x.keys():
-            raise ValueError(f"{what}: expected a dict of {[*x]}, got {describe(v)}")
+            raise ValueError(f"{what}: expected a dict of {[*x]}, got {arrays.describe(v)}")
         for key in x:
             yield from paired(what, x[key], v[key])
     elif is_sequence(x):
         if not isinstance(v, (list, tuple)) or len(v) != len(x):
-            raise ValueError(f"{what}: expected a sequence of {len(x)}, got {describe(v)}")
+            raise ValueError(f"{what}: expected a sequence of {len(x)}, got {arrays.describe(v)}")
         for part, other in zip(x, v):
             yield from paired(what, part, other)
     elif x is not None:
@@ -432,7 +431,7 @@ def results(what: str, y: object) -> list[Tensor]:
     ys = [*leaves_of(y)]
     for t in ys:
         if not isinstance(t, Tensor):
-            raise TypeError(f"{what}: f is to give Tensors, it gave {describe(t)}")
+            raise TypeError(f"{what}: f is to give Tensors, it gave {arrays.describe(t)}")
     return ys
 
 
@@ -443,7 +442,7 @@ def bare(t: Tensor) -> Tensor:
 
 def one_number(what: str, y: object) -> Tensor:
     if not isinstance(y, Tensor):
-        raise TypeError(f"{what}: f is to give a Tensor, it gave {describe(y)}")
+        raise TypeError(f"{what}: f is to give a Tensor, it gave {arrays.describe(y)}")
     if y.size != 1:
         raise ValueError(f"{what}: f is to give one number, it gave shape {y.shape}")
     return y

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from micrograd import engine
 from micrograd.arrays import checksum, describe
 from micrograd.calculus import grad
 from micrograd.doors import Watcher, watching
 from micrograd.effects import here
-from micrograd.engine import Tensor
+from micrograd.engine import Tensor, backpropagate
 from micrograd.protocol import data_of
 from micrograd.recording import recording
 
@@ -240,8 +239,8 @@ def _bad_gradient(op, place, d, y, operands, line) -> FloatingPointError:
     )
 
 
-BACKPROPAGATE = engine.backpropagate.__code__
-_NOT_THE_CALLER = tuple(os.path.dirname(m.__file__) + os.sep for m in (engine, np))
+BACKPROPAGATE = backpropagate.__code__
+_NOT_THE_CALLER = tuple(os.path.dirname(path) + os.sep for path in (__file__, np.__file__))
 
 
 def _caller() -> tuple[tuple[str, int, str], bool]:
