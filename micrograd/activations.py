@@ -39,6 +39,9 @@ class _Activation(Module):
     torch_arguments: tuple[str, ...] = ()
     torch_fixed: tuple[tuple[str, object], ...] = ()
 
+    def __init__(self) -> None:
+        """Without options; object's own would say only that it takes no arguments."""
+
     def __call__(self, x) -> Tensor:
         return self.function(floating(type(self).__name__, x), *self._options().values())
 

@@ -54,6 +54,9 @@ class Flatten(Module):
         ("end_dim", -1),
     )
 
+    def __init__(self) -> None:
+        """Without options; object's own would say only that it takes no arguments."""
+
     def __call__(self, x) -> Tensor:
         if not isinstance(x, Tensor):
             x = array_of("Flatten", x, "fiub", "a Tensor or an array of numbers")

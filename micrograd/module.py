@@ -54,7 +54,10 @@ class Module:
             cls.__call__ = _noted(cls.__call__)
         init, inherited = cls.__init__, "__init__" not in vars(cls)
         if inherited and isinstance(init, FunctionType) and init.__qualname__.startswith("_"):
-            cls.__init__ = _named_after(cls, init)
+            init = cls.__init__ = _named_after(cls, init)
+        ours = cls.__module__.startswith(f"{__package__}.") and not cls.__name__.startswith("_")
+        if ours and "__init__" in vars(cls):
+            cls.__init__ = names.explaining(init)
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         if not hasattr(self, "forward"):

@@ -9,10 +9,14 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Mapping
+from functools import wraps
+from inspect import CO_VARKEYWORDS
 from opcode import opmap
-from typing import Any
+from typing import Any, TypeVar
 
 __all__ = ["ARGUMENTS", "INIT", "MICROGRAD", "MODULE", "NN", "OPTIM", "TENSOR"]
+
+F = TypeVar("F", bound=Callable)
 
 Names = Mapping[str, tuple[str, str]]  # PyTorch's name: NumPy's way, if it has one, and ours
 
@@ -245,8 +249,21 @@ MICROGRAD: Names = {
        for name in ("relu", "sigmoid", "softmax", "log_softmax", "logsumexp")},
 }  # fmt: skip
 
-ARGUMENTS = {  # of methods and functions, for the table alone: to explain them would slow all calls
-    "dim": "axis", "keepdim": "keepdims", "unbiased": "ddof",
+ARGUMENTS: Names = {  # PyTorch's, of operations, modules and optimizers
+    "dim": ("axis=1", "axis=1"),
+    "keepdim": ("keepdims=True", "keepdims=True"),
+    "unbiased": ("ddof=1", "ddof=1 if unbiased, else ddof=0"),
+    "start_dim": ("a.reshape(len(a), -1)", "t.reshape(len(t), -1)"),
+    "end_dim": ("", "t.reshape(...)"),
+    "inplace": ("", "nothing: a result is always a new tensor"),
+    "device": ("", "nothing: everything is on the CPU"),
+    "dtype": ("", "t.astype(np.float32), or model.astype(np.float32)"),
+    "padding_mode": ("np.pad(a, ..., mode=)", "np.pad(x, ..., mode=) of what the layer is given"),
+    "proj_size": ("", "a Linear of what the layer gives; its state stays as wide as hidden_size"),
+    "padding_idx": ("", "nothing, and set the gradient of that row to 0 before each step"),
+    "maximize": ("", "nothing, and call backward() of the negative"),
+    **{name: ("", "nothing: there is one way to compute it")
+       for name in ("foreach", "fused", "capturable", "differentiable")},
 }  # fmt: skip
 
 
@@ -254,6 +271,25 @@ def missing(owner: str, name: str, names: Names, x: object) -> AttributeError:
     """The error for an attribute that isn't there, which says what to write for PyTorch's."""
     here = f": here it is {names[name][1]}" if name in names else ""
     return AttributeError(f"{owner} has no attribute {name!r}{here}", name=name, obj=x)
+
+
+def explaining(f: F) -> F:
+    """f, whose error for an argument that PyTorch has says what to write here."""
+    code = f.__code__
+    known = set(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+
+    @wraps(f)
+    def explained(*args, **options):
+        try:
+            return f(*args, **options)
+        except TypeError as error:
+            foreign = sorted(ARGUMENTS.keys() & options.keys() - known)
+            if not foreign or code.co_flags & CO_VARKEYWORDS:
+                raise
+            here = "; ".join(f"instead of {name}= write {ARGUMENTS[name][1]}" for name in foreign)
+            raise TypeError(f"{error}: {here}") from None
+
+    return explained
 
 
 def of_module(module: str, names: Names, rooms: tuple[str, ...] = ()) -> Callable[[str], Any]:

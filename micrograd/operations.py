@@ -17,6 +17,7 @@ import numpy as np
 from micrograd import arrays, special
 from micrograd.arrays import Axis, array_of, at, axes_of, describe, deviation, over, share, spread
 from micrograd.engine import Tensor, apply, operation
+from micrograd.names import explaining
 from micrograd.protocol import (
     CONSTANT,
     FUNCTIONS,
@@ -50,11 +51,13 @@ def function(*numpys: Callable, **renamed: str) -> Callable[[F], F]:
     """
 
     def enter(f):
-        OPERATIONS[f.__name__] = f
         own = [getattr(np, f.__name__)] if hasattr(np, f.__name__) else []
         for numpys_function in (*own, *numpys):
             FUNCTIONS[numpys_function] = f
             RENAMED[numpys_function] = renamed
+        if f.__defaults__ or f.__kwdefaults__:
+            f = explaining(f)
+        OPERATIONS[f.__name__] = f
         return f
 
     return enter
@@ -64,8 +67,9 @@ def method(*numpys: Callable, **renamed: str) -> Callable[[F], F]:
     """`function`, and a method of Tensor too."""
 
     def enter(f):
+        f = function(*numpys, **renamed)(f)
         setattr(Tensor, f.__name__, f)
-        return function(*numpys, **renamed)(f)
+        return f
 
     return enter
 

@@ -12,7 +12,7 @@ import numpy as np
 from micrograd.arrays import describe
 from micrograd.engine import Tensor
 from micrograd.module import fitting
-from micrograd.names import OPTIM, of_module
+from micrograd.names import OPTIM, explaining, of_module
 from micrograd.protocol import data_of
 
 __all__ = [
@@ -167,6 +167,7 @@ class SGD(Optimizer):
         nesterov: look ahead along the direction; wants momentum and no dampening.
     """
 
+    @explaining
     def __init__(
         self,
         parameters: Parameters,
@@ -208,6 +209,7 @@ class Adam(Optimizer):
 
     state_names = ("mean", "square")
 
+    @explaining
     def __init__(
         self,
         parameters: Parameters,
@@ -246,6 +248,7 @@ class AdamW(Adam):
     Loshchilov and Hutter (2019). The arguments are those of `Adam`.
     """
 
+    @explaining
     def __init__(
         self,
         parameters: Parameters,
@@ -274,6 +277,7 @@ class RMSprop(Optimizer):
         centered: take the running variance instead of the square.
     """
 
+    @explaining
     def __init__(
         self,
         parameters: Parameters,
@@ -325,6 +329,7 @@ class Adagrad(Optimizer):
 
     state_names = ("sum",)
 
+    @explaining
     def __init__(
         self,
         parameters: Parameters,
@@ -367,6 +372,7 @@ class Muon(Optimizer):
     state_names = ("direction",)
     _whole = True
 
+    @explaining
     def __init__(
         self,
         parameters: Parameters,

@@ -392,22 +392,27 @@ class Protocol:
 
     __hash__ = object.__hash__  # by identity, though == compares elements
 
+    @names.explaining
     def argmax(self, axis: int | None = None, keepdims: bool = False) -> np.ndarray:
         """Where the largest value is, as NumPy counts."""
         return self.data.argmax(axis, keepdims=keepdims)
 
+    @names.explaining
     def argmin(self, axis: int | None = None, keepdims: bool = False) -> np.ndarray:
         """Where the smallest value is, as NumPy counts."""
         return self.data.argmin(axis, keepdims=keepdims)
 
+    @names.explaining
     def argsort(self, axis: int | None = -1, kind: str | None = None) -> np.ndarray:
         """The places of the elements in ascending order, as NumPy sorts."""
         return self.data.argsort(axis, kind)
 
+    @names.explaining
     def all(self, axis: Axis = None, keepdims: bool = False) -> np.ndarray:
         """Whether no element is 0."""
         return self.data.all(axis, keepdims=keepdims)
 
+    @names.explaining
     def any(self, axis: Axis = None, keepdims: bool = False) -> np.ndarray:
         """Whether some element isn't 0."""
         return self.data.any(axis, keepdims=keepdims)

@@ -254,7 +254,7 @@ def elsewhere() -> list[str]:
     """What PyTorch and NumPy call it, from what the errors say."""
     lines = [
         "| PyTorch | NumPy | here |", "|---|---|---|",
-        *(f"| `{theirs}=` | `{ours}=` | `{ours}=` |" for theirs, ours in names.ARGUMENTS.items()),
+        *(f"| `{name}=` | {numpys} | {ours} |" for name, (numpys, ours) in names.ARGUMENTS.items()),
         "| `t.size()` | `a.shape` | `t.shape` |",
         "| `loss.backward(retain_graph=True)` | | the same, and without it |",
         "| `for name, p in model.named_parameters()` | | the same |",

@@ -99,8 +99,27 @@ def test_an_import_says_so_too(module):
 
 
 @pytest.mark.parametrize("name", names.ARGUMENTS)
-def test_pytorchs_arguments_are_refused(name):
-    assert_refused(lambda: Tensor([[1.0, 2.0]]).var(**{name: 0}), TypeError, "var", f"'{name}'")
+def test_an_argument_of_pytorchs_is_refused_with_what_to_write(name):
+    said = f"unexpected keyword argument '{name}': instead of {name}= write"
+    for f in (Tensor.softmax, Tensor.argmax, nn.ReLU, nn.LSTM, nn.Flatten, optim.Adam):
+        assert_refused(lambda f=f: f(Tensor([1.0]), **{name: 0}), TypeError, f.__name__, said)
+
+
+def test_all_arguments_of_pytorchs_are_explained_at_once():
+    def call():
+        Tensor([[1.0, 2.0]]).mean(dim=1, keepdim=True)
+
+    assert_refused(call, TypeError, "mean", "write axis=1", "write keepdims=True")
+
+
+def test_other_arguments_and_the_errors_of_ones_own_classes_are_left_alone():
+    class Head(nn.Module):
+        def __init__(self, size):
+            self.size = size
+
+    for call in (lambda: Tensor([1.0]).sum(nonsense=1), lambda: Head(dim=1)):
+        with pytest.raises(TypeError, match=r"argument '(nonsense|dim)'$"):
+            call()
 
 
 ERRORS = {
