@@ -85,7 +85,7 @@ def record(op: str, forward: Callable, operands: tuple, derivatives: tuple) -> T
     """What `apply` does; `detect_anomaly` puts a watchful version in its place."""
     values, wanted = [], False
     for x in operands:
-        if isinstance(x, Tensor) and x.requires_grad:
+        if isinstance(x, Tensor) and x._requires_grad:
             wanted = True
             values.append(x._value)
         else:
@@ -98,11 +98,11 @@ def record(op: str, forward: Callable, operands: tuple, derivatives: tuple) -> T
         y, *kept = y
         values += kept
     out = _new(Tensor)
-    out._value, out.requires_grad, out.label = y, False, ""
+    out._value, out._requires_grad, out.label = y, False, ""
     out._grad = out._received = None
     out._op, out._operands, out._written = op, (), 1
     if wanted and (running := recorded_for.get()):
-        out.requires_grad, out._age = True, next_age()
+        out._requires_grad, out._age = True, next_age()
         out._owner = running.owner
         out._operands, out._values = operands, tuple(values)
         out._forward, out._derivatives = forward, derivatives
@@ -128,7 +128,7 @@ class Tensor(Protocol):
     """
 
     __slots__ = (
-        "_value", "requires_grad", "label", "_grad", "_received",
+        "_value", "_requires_grad", "label", "_grad", "_received",
         "_op", "_operands", "_values", "_forward", "_derivatives", "_age", "_owner", "_written",
         "__weakref__",
     )  # fmt: skip
@@ -136,7 +136,7 @@ class Tensor(Protocol):
     def __init__(self, data: np.typing.ArrayLike, requires_grad: bool = True, label: str = ""):
         array = arrays.floats(data)
         self._value = array if array.ndim else array[()]  # NumPy computes faster with its scalars
-        self.requires_grad, self.label = bool(requires_grad), label
+        self._requires_grad, self.label = bool(requires_grad), label
         self._grad = self._received = None
         self._op, self._operands, self._written = "", (), 1  # older than any result
 
@@ -188,7 +188,7 @@ class Tensor(Protocol):
             RuntimeError: the tensor requires no gradient.
             ValueError: gradient has another shape.
         """
-        if not self.requires_grad:
+        if not self._requires_grad:
             raise RuntimeError("backward: this tensor requires no gradient; is it of no_grad()?")
         start = first_gradient("backward: a gradient", self, data_of(gradient))
         gradients = backpropagate(self, start)
@@ -228,7 +228,7 @@ def backpropagate(output: Tensor, start, on_tensors: bool = False, far: bool = T
             if len(node._values) > len(operands):  # it kept more, which becomes Tensors too
                 operands = (*operands, *node._forward(*operands)[1:])
         for x, value, derivative in zip(node._operands, node._values, node._derivatives):
-            if not (isinstance(x, Tensor) and x.requires_grad):
+            if not (isinstance(x, Tensor) and x._requires_grad):
                 continue
             d = derivative(g, y, *operands)
             if not x._operands and x._written < node._age:

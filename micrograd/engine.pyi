@@ -33,7 +33,6 @@ def record(
 def wrap(value: np.ndarray, op: str = "") -> Tensor: ...
 
 class Tensor(Protocol):
-    requires_grad: bool
     label: str
     def __init__(
         self, data: np.typing.ArrayLike, requires_grad: bool = True, label: str = ""

@@ -249,6 +249,24 @@ class Protocol:
         return self._operands
 
     @property
+    def requires_grad(self) -> bool:
+        """Whether `backward` computes a gradient for this tensor; it may be set, of a leaf.
+
+        Raises:
+            ValueError: it is set to False for a result, through which gradients go on.
+        """
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if not value and not self.is_leaf:
+            raise ValueError(
+                f"requires_grad: only a leaf can be frozen, this tensor was made by {self.op!r}; "
+                "t.detach() is the same without its history"
+            )
+        self._requires_grad = bool(value)
+
+    @property
     def is_leaf(self) -> bool:
         """Whether no operation stands behind it through which a gradient could go on."""
         return not self._operands

@@ -541,3 +541,14 @@ def test_a_leaf_written_to_before_forward_or_given_another_array_keeps_its_gradi
     w.data = np.array([7.0, 8.0])
     loss.backward()
     assert w.grad.tolist() == [4.0, 6.0]
+
+
+def test_a_result_cannot_be_frozen_but_a_leaf_can():
+    w = Tensor([1.0, 2.0])
+    for y in (w * 2, np.exp(w)):
+        with pytest.raises(ValueError, match=r"made by '(\*|exp)'; t.detach\(\)"):
+            y.requires_grad = False
+        y.requires_grad = True
+        assert np.array_equal(grad(y.sum(), w).data, [2.0, 2.0] if y.op == "*" else y.data)
+    w.requires_grad = False
+    assert not (w * 2).requires_grad
