@@ -1,6 +1,7 @@
-"""How long hypothesis searches, and a process in which the MNIST demo trains beside the tests.
+"""How long hypothesis searches, and a process in which the demos run beside the tests.
 
-The demo takes a minute, and is judged last. And what is said at the end of tests left out.
+They take a minute or two, and are judged last; just before come the tests that start several
+processes themselves, which have both cores then. And what is said at the end of tests left out.
 """
 
 import os
@@ -23,20 +24,23 @@ settings.register_profile(
 settings.load_profile("short")
 
 RUNNING = pytest.StashKey()
+DEMOS = ("moon", "mnist")  # fixtures of test_demos.py
+LAST = ("test_benchmark.py", "test_distributed.py", "test_demos.py")
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: item.path.name == "test_demos.py")
+    items.sort(key=lambda item: LAST.index(item.path.name) if item.path.name in LAST else -1)
 
 
 def pytest_collection_finish(session):
-    wanted = any("mnist" in getattr(item, "fixturenames", ()) for item in session.items)
+    used = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    wanted = [name for name in DEMOS if name in used]
     if wanted and not session.config.option.collectonly:
         folder = tempfile.TemporaryDirectory()
         program = Path(__file__).with_name("test_demos.py")
-        command = [sys.executable, str(program), "demo-mnist.ipynb", folder.name]
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            [sys.executable, str(program), folder.name, *wanted],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         session.config.stash[RUNNING] = process, folder

@@ -24,6 +24,7 @@ from tqdm import tqdm
 from micrograd.nn import MultiLayerPerceptron
 
 ROOT = Path(__file__).parent.parent
+PROBES = {"moon": "import json\n\nprint(json.dumps(log))"}
 
 
 def read(name):
@@ -43,11 +44,11 @@ def printed(notebook):
     }
 
 
-def run(name, folder, probe=""):
-    """Run a notebook in folder, with one more cell, "probe", at its end; return what it printed."""
-    notebook = read(name)
-    notebook.cells.append(nbformat.v4.new_code_cell(probe, id="probe"))
-    (folder / "misc").mkdir()
+def run(demo, folder):
+    """Run a demo in folder, with one more cell, "probe", at its end; return what it printed."""
+    notebook = read(f"demo-{demo}.ipynb")
+    notebook.cells.append(nbformat.v4.new_code_cell(PROBES.get(demo, ""), id="probe"))
+    (folder / "misc").mkdir(parents=True)
     for needed in ("mnist.npz", "mnist.py", "pictures.py"):
         shutil.copy(ROOT / "misc" / needed, folder / "misc")
     resources = {"metadata": {"path": folder}}
@@ -61,18 +62,22 @@ def assert_pictures(folder, *names):
 
 
 @pytest.fixture(scope="module")
-def moon(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("moon")
-    return folder, run("demo-moon.ipynb", folder, "import json\n\nprint(json.dumps(log))")
-
-
-@pytest.fixture(scope="module")
-def mnist(request):
-    """What conftest.py has begun; the process prints what the cells have printed."""
+def demos(request):
+    """What the process that conftest.py has begun prints: of each demo, what its cells printed."""
     process, folder = request.config.stash[RUNNING]
     output, errors = process.communicate()
     assert process.returncode == 0, errors
-    return Path(folder.name), json.loads(output)
+    return {demo: (Path(folder.name) / demo, text) for demo, text in json.loads(output).items()}
+
+
+@pytest.fixture(scope="module")
+def moon(demos):
+    return demos["moon"]
+
+
+@pytest.fixture(scope="module")
+def mnist(demos):
+    return demos["mnist"]
 
 
 # The moons
@@ -196,4 +201,5 @@ def test_data_is_what_its_readme_says(name):
 
 
 if __name__ == "__main__":
-    json.dump(run(sys.argv[1], Path(sys.argv[2])), sys.stdout)
+    _, place, *wanted = sys.argv
+    json.dump({demo: run(demo, Path(place) / demo) for demo in wanted}, sys.stdout)
