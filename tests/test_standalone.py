@@ -209,6 +209,11 @@ def test_what_cannot_be_written_is_refused(tmp_path):
     g(np.ones(3))
     with pytest.raises(JitError, match="save: the state of a generator of MT19937"):
         g.save(tmp_path / "a.py")
+    labels = np.array(["a", None], dtype=object)
+    h = jit(lambda x: x * (x.data == labels))
+    h(Tensor([1.0, 2.0]))
+    with pytest.raises(JitError, match="save: labels is an array of objects"):
+        h.save(tmp_path / "a.py")
     assert not [*tmp_path.iterdir()]
 
 
