@@ -98,11 +98,12 @@ class _Recurrent(Module):
 
     def _run(self, x, state: tuple, end: str) -> tuple[Tensor, tuple]:
         """What the cells of one direction give (n, time, hidden_size), and their last state."""
-        weights, outputs = getattr(self, f"weight_hh_{end}").T, []
-        fed = self._product(x, getattr(self, f"weight_ih_{end}").T, f"bias_ih_{end}")
+        into, back = (getattr(self, f"weight_{kind}_{end}").T for kind in ("ih", "hh"))
         order = slice(None, None, -1 if end.endswith("_reverse") else 1)
-        for row in [*np.swapaxes(fed, 0, 1)][order]:
-            state = self._step(row, self._product(state[0], weights, f"bias_hh_{end}"), state)
+        outputs = []
+        for row in [*np.swapaxes(x, 0, 1)][order]:  # one product of all costs more on the way back
+            fed = self._product(row, into, f"bias_ih_{end}")
+            state = self._step(fed, self._product(state[0], back, f"bias_hh_{end}"), state)
             outputs.append(state[0])
         return stack(outputs[order], axis=1), state
 
@@ -196,8 +197,9 @@ class LSTM(_Recurrent):
     def _step(self, fed, back, state):
         n = self.hidden_size
         gates = fed + back
-        i, f = gates[:, :n].sigmoid(), gates[:, n : 2 * n].sigmoid()
-        g, o = gates[:, 2 * n : 3 * n].tanh(), gates[:, 3 * n :].sigmoid()
+        shares = gates.sigmoid()  # of g too, where it isn't needed: fewer operations
+        i, f, o = shares[:, :n], shares[:, n : 2 * n], shares[:, 3 * n :]
+        g = gates[:, 2 * n : 3 * n].tanh()
         c = f * state[1] + i * g
         return o * c.tanh(), c
 
