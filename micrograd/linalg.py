@@ -27,6 +27,7 @@ from micrograd.arrays import (
     product_of_others,
     spread,
 )
+from micrograd.effects import effect
 from micrograd.engine import Tensor, apply
 from micrograd.operations import astype, concatenate, function, matrix_transpose
 from micrograd.protocol import CONSTANT, data_of
@@ -362,9 +363,17 @@ def eigvals(a) -> Tensor:
 
 
 def real_eig(a) -> tuple:
-    w, v = np.linalg.eig(a)
+    return effect(real_parts, *np.linalg.eig(a))
+
+
+def real_parts(w, v) -> tuple:
+    """Eigenvalues and vectors as real numbers, which since NumPy 2.5 come as complex ones."""
     if w.dtype.kind == "c":
-        raise ValueError("an eigenvalue is complex, and Tensors are real; eigh is for symmetric a")
+        if np.imag(w).any():
+            raise ValueError(
+                "an eigenvalue is complex, and Tensors are real; eigh is for symmetric a"
+            )
+        w, v = np.real(w).copy(), np.real(v).copy()
     return w, v
 
 

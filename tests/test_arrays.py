@@ -53,10 +53,13 @@ def assert_the_same_to_the_bit(row):
 
 # The shape of their results depends on the numbers
 NUMBERS = ("lstsq", "trim_zeros", "piecewise", "polydiv", "polyfit", "polymul")
+REAL = ("eig", "eigvals", "poly of a matrix")  # and here whether they are real, since NumPy 2.5
 
 
 @pytest.mark.parametrize(
-    "row", [row for row in ROWS if not row.name.startswith(NUMBERS)], ids=lambda row: row.name
+    "row",
+    [row for row in ROWS if not row.name.startswith(NUMBERS) and row.name not in REAL],
+    ids=lambda row: row.name,
 )
 @pytest.mark.usefixtures("computed_with")
 def test_a_row_on_arrays_of_another_kind_gives_the_same_to_the_bit(row):
