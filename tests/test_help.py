@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pickle
 import pydoc
+import re
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ OPERATORS = {
         (Tensor.exp, ["exp(x)", "e^x."]),
         (
             Tensor.sum,
-            ["sum(x, axis: 'Axis' = None, keepdims: 'bool' = False, *, dtype", "The sum over axis"],
+            ["x, axis: 'Axis' = None, keepdims: 'bool' = False, *, dtype", "The sum over axis"],
         ),
         (Tensor.__mul__, ["__mul__(a, b)", "a * b, elementwise."]),
         (Tensor.__radd__, ["__radd__(self, other)", "other + self"]),
@@ -37,7 +38,7 @@ OPERATORS = {
     ],
 )
 def test_help_shows_name_arguments_and_docstring(f, lines):
-    text = pydoc.plain(pydoc.render_doc(f))
+    text = re.sub(r"\s+", " ", pydoc.plain(pydoc.render_doc(f)))  # Python 3.13 breaks long lines
     for line in lines:
         assert line in text
 
