@@ -5,6 +5,7 @@ answers to NumPy's functions, which operations.py enters in the tables below.
 from __future__ import annotations
 
 import inspect
+import operator
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -160,6 +161,20 @@ def rows_of(t: Protocol) -> Iterator:
         middle = len(t) // 2
         yield from rows_of(t[:middle])
         yield from rows_of(t[middle:])
+
+
+def changed(t: Protocol, operation: Callable, other: object) -> Any:
+    """What `t += other` and its like give: t itself, written to, if it is a leaf under no_grad."""
+    if t.requires_grad and t.is_leaf and not recorded_for.get():
+        t.data = operation(t.data, data_of(other))
+        return t
+    return OUT_OF_PLACE[operation](t, other)
+
+
+OUT_OF_PLACE = {
+    operator.iadd: operator.add, operator.isub: operator.sub, operator.imul: operator.mul,
+    operator.itruediv: operator.truediv,
+}  # fmt: skip
 
 
 def first_gradient(what: str, output: Protocol, gradient: object) -> Any:
@@ -381,6 +396,20 @@ class Protocol:
             "a Tensor's elements cannot be assigned, for its history would be wrong: use "
             "where(mask, value, t) for a new tensor, or t.data[key] = value to change a leaf"
         )
+
+    # In place: of a parameter under no_grad, as PyTorch has it; else a name for what is new
+
+    def __iadd__(self, other: object) -> Any:
+        return changed(self, operator.iadd, other)
+
+    def __isub__(self, other: object) -> Any:
+        return changed(self, operator.isub, other)
+
+    def __imul__(self, other: object) -> Any:
+        return changed(self, operator.imul, other)
+
+    def __itruediv__(self, other: object) -> Any:
+        return changed(self, operator.itruediv, other)
 
     # Comparisons and positions are plain NumPy: their derivative is zero everywhere
 
