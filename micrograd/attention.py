@@ -12,6 +12,7 @@ from micrograd.engine import Tensor
 from micrograd.init import torch, xavier
 from micrograd.layers import dropped, floating, probability, sizes
 from micrograd.module import Module
+from micrograd.names import explaining
 from micrograd.operations import where
 from micrograd.protocol import data_of
 
@@ -63,6 +64,7 @@ class MultiHeadAttention(Module):
         if bias:
             self.out_proj["bias"] = Tensor(np.zeros(e))
 
+    @explaining
     def __call__(
         self,
         query,
@@ -111,6 +113,12 @@ class MultiHeadAttention(Module):
             raise ValueError(
                 "MultiHeadAttention: expected a mask (t, s), or one that broadcasts to (n, "
                 f"num_heads, t, s), such as padding[:, None, None, :], got {allowed.shape}"
+            )
+        pairs = zip(allowed.shape[::-1], scores.shape[::-1]) if allowed is not None else ()
+        if any(n not in (1, whole) for n, whole in pairs):
+            raise ValueError(
+                f"MultiHeadAttention: a mask {allowed.shape} for scores {scores.shape}, which are "
+                "(n, num_heads, t, s)"
             )
         if causal:
             seen = np.tri(*scores.shape[-2:], dtype=bool)

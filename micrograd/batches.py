@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from micrograd.arrays import array_of, describe, integer
+from micrograd.names import explaining
 
 __all__ = ["batches"]
 
@@ -30,6 +31,7 @@ class batches:  # noqa: N801 (it is used like `range`)
         TypeError: size is no integer or missing, or a list holds no rectangular array.
     """
 
+    @explaining
     def __init__(
         self,
         x: np.ndarray,

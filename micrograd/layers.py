@@ -94,7 +94,7 @@ class Embedding(Module):
             TypeError: index is not made of integers.
             IndexError: an integer is negative or not below num_embeddings.
         """
-        index = array_of("Embedding", index)
+        index = array_of("Embedding", data_of(index))
         effect(integers_below, "Embedding", index, len(self.weight))
         return self.weight[index]
 
@@ -163,7 +163,9 @@ def sizes(layer: str, **given: int) -> tuple[int, ...]:
 def integers_below(name: str, numbers: np.ndarray, classes: int) -> np.ndarray:
     """Integers from 0 to classes - 1."""
     if numbers.dtype.kind not in "iu":
-        raise TypeError(f"{name}: expected integers, got dtype {numbers.dtype}")
+        raise TypeError(
+            f"{name}: expected integers, such as np.array([0, 2]), got dtype {numbers.dtype}"
+        )
     if numbers.size and not 0 <= numbers.min() <= numbers.max() < classes:
         low, high = numbers.min(), numbers.max()
         given = low if low == high else f"{low} to {high}"

@@ -68,7 +68,7 @@ def cross_entropy(
                 )
             q = q.astype(logits.dtype)
     elif shape == logits.shape[:-1]:
-        numbers = np.asarray(targets) if isinstance(targets, Tensor) else targets
+        numbers = data_of(targets)
         q, counts, share, factor = effect(
             _one_hot, "cross_entropy", numbers, classes, ignore_index, reduction, logits.dtype,
             weights,
@@ -119,7 +119,7 @@ def nll(log_p, targets, ignore_index: int = -100, reduction: str = "mean", weigh
     """
     _check_reduction("nll", reduction)
     log_p, targets = _tensor("nll", log_p), _targets("nll", targets)
-    targets = np.asarray(targets) if isinstance(targets, Tensor) else targets
+    targets = data_of(targets)
     if log_p.ndim == 0 or targets.shape != log_p.shape[:-1]:
         raise ValueError(f"nll: log_p {log_p.shape} takes class numbers {log_p.shape[:-1]}, got "
                          f"{targets.shape}")  # fmt: skip
@@ -204,7 +204,7 @@ def max_margin(scores, targets, reduction: str = "mean") -> Tensor:
     """
     scores = _tensor("max_margin", scores)
     targets = _targets("max_margin", targets)
-    targets = np.asarray(targets) if isinstance(targets, Tensor) else targets
+    targets = data_of(targets)
     shape = scores.shape
     if targets.shape == shape:
         effect(_check_signs, targets)

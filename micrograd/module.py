@@ -88,6 +88,7 @@ class Module:
         """The parameters, each once, in the order of definition."""
         return [t for _, t in _walk(self) if _is_parameter(t)]
 
+    @names.explaining
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to zero."""
         for p in self.parameters():

@@ -24,6 +24,11 @@ _ITSELF = "t itself: everything is on the CPU"
 _OPERATOR = "the operator: t + u, t - u, t * u, t / u, t ** u, t @ u"
 
 TENSOR: Names = {
+    "where": ("np.where(mask, a, b)", "where(mask, t, u) of micrograd"),
+    "view_as": ("a.reshape(b.shape)", "t.reshape(u.shape)"),
+    "new_zeros": ("np.zeros((2, 3), a.dtype)", "np.zeros((2, 3), t.dtype), a constant"),
+    "new_ones": ("np.ones((2, 3), a.dtype)", "np.ones((2, 3), t.dtype), a constant"),
+    "atan": ("np.arctan(a)", "np.arctan(t)"),
     "view": ("a.reshape(2, -1)", "t.reshape(2, -1)"),
     "permute": ("a.transpose(0, 2, 1)", "t.transpose(0, 2, 1)"),
     "unsqueeze": ("np.expand_dims(a, 0)", "t.expand_dims(0), or t[None]"),
@@ -100,7 +105,8 @@ MODULE: Names = {
     "float": ("", "model.astype(np.float32)"),
     "double": ("", "model.astype(np.float64)"),
     "half": ("", "model.astype(np.float16)"),
-    "modules": ("", "model.named_modules().values()"),
+    "modules": ("", "model.named_modules().values(), of a dict"),
+    "named_buffers": ("", "model.state_dict(), which has parameters and buffers"),
     "children": ("", "vars(model).values()"),
     "named_children": ("", "vars(model).items()"),
     "apply": ("", "for m in model.named_modules().values(): f(m)"),
@@ -168,6 +174,14 @@ NN: Names = {
     **dict.fromkeys(("BCELoss", "binary_cross_entropy"), ("", _BINARY)),
     "utils": ("", "clip_grad_norm and clip_grad_value of micrograd.optim"),
     "one_hot": ("", "np.eye(classes)[numbers]"),
+    "elu": ("", "where(x > 0, x, x.clip(hi=0).expm1()), where of micrograd"),
+    "pad": ("", "np.pad(x, ((0, 0), (1, 1))), a pair for each axis"),
+    "dropout": ("", "nn.Dropout(p)(x), of a module in training mode"),
+    "layer_norm": ("", "nn.LayerNorm(n)(x)"),
+    "embedding": ("", "weight[numbers]"),
+    "conv2d": ("", "nn.Conv2d(n, m, k)(x), a module"),
+    "PixelShuffle": ("", "x.reshape(n, c, 2, 2, h, w).transpose(0, 1, 4, 2, 5, 3)"
+                         ".reshape(n, c, 2 * h, 2 * w)"),
     "normalize": ("", "x / norm(x, axis=-1, keepdims=True), norm of micrograd"),
     "interpolate": ("", "nn.Upsample(scale_factor=2)(x)"),
     "scaled_dot_product_attention": (
@@ -211,7 +225,7 @@ INIT: Names = {
 }  # fmt: skip
 
 MICROGRAD: Names = {
-    "tensor": ("np.array([1.0])", "Tensor([1.0])"),
+    "tensor": ("np.array([1.0])", "Tensor([1.0]); whole numbers, such as classes, stay arrays"),
     "from_numpy": ("a", "Tensor(a), a copy; an array itself is a constant"),
     "cat": ("np.concatenate([a, b])", "concatenate([t, u])"),
     "randn": ("rng.normal(size=(2, 3))", "Tensor(rng.normal(size=(2, 3)))"),
@@ -243,16 +257,30 @@ MICROGRAD: Names = {
     "cuda": ("", "nn.to_torch(model): this library has no GPU"),
     **{name: (f"np.{name}(a)", f"np.{name}(t), or t.{name}()")
        for name in (
-           "exp", "log", "sqrt", "sin", "cos", "tanh", "abs", "sum", "mean", "var", "std", "max",
-           "min", "prod", "cumsum", "argmax", "square", "transpose", "squeeze", "flip")},
+           "exp", "log", "sqrt", "sin", "cos", "tanh", "abs", "sum", "mean", "max", "min", "prod",
+           "cumsum", "argmax", "argsort", "square", "squeeze", "flip", "tril", "triu")},
+    **{name: (f"np.{name}(a, ddof=1)", f"np.{name}(t, ddof=1), or t.{name}(ddof=1)")
+       for name in ("var", "std")},
+    "transpose": ("a.swapaxes(0, 1)", "t.swapaxes(0, 1)"),
+    "pow": ("a ** 2", "t ** 2"),
+    **{name: (f"np.{name}(a)", f"np.{name}(t), an array")
+       for name in ("isnan", "isfinite", "sign")},
+    "normal": ("rng.normal(0, 1, (2, 3))", "Tensor(rng.normal(0, 1, (2, 3)))"),
+    "randn_like": ("rng.normal(size=a.shape)", "rng.normal(size=t.shape), an array"),
+    "rand_like": ("rng.random(a.shape)", "rng.random(t.shape), an array"),
+    **{name: ("np.int64", "np.int64: whole numbers, such as classes, stay arrays")
+       for name in ("long", "int")},
+    **{name: (f"np.{name}", f"np.{name}") for name in ("inf", "nan", "pi")},
     **{name: ("", f"t.{name}()")
        for name in ("relu", "sigmoid", "softmax", "log_softmax", "logsumexp")},
 }  # fmt: skip
 
 ARGUMENTS: Names = {  # PyTorch's, of operations, modules and optimizers
-    "dim": ("axis=1", "axis=1"),
-    "keepdim": ("keepdims=True", "keepdims=True"),
+    **{name: ("axis=", "axis=") for name in ("dim", "dims")},
+    "keepdim": ("keepdims=", "keepdims="),
     "unbiased": ("ddof=1", "ddof=1 if unbiased, else ddof=0"),
+    **{name: ("np.clip(a, lo, hi)", "t.clip(lo, hi)") for name in ("min", "max")},
+    "negative_slope": ("", "slope="),
     "start_dim": ("a.reshape(len(a), -1)", "t.reshape(len(t), -1)"),
     "end_dim": ("", "t.reshape(...)"),
     "inplace": ("", "nothing: a result is always a new tensor"),
@@ -261,6 +289,16 @@ ARGUMENTS: Names = {  # PyTorch's, of operations, modules and optimizers
     "padding_mode": ("np.pad(a, ..., mode=)", "np.pad(x, ..., mode=) of what the layer is given"),
     "proj_size": ("", "a Linear of what the layer gives; its state stays as wide as hidden_size"),
     "padding_idx": ("", "nothing, and set the gradient of that row to 0 before each step"),
+    "batch_first": ("", "nothing: the batch is first"),
+    "attn_mask": ("", "mask=, which is True where a query may look"),
+    "key_padding_mask": ("", "mask=~padding[:, None, None, :]"),
+    "is_causal": ("", "causal="),
+    "batch_size": ("", "size="),
+    "drop_last": ("", "nothing, and give it whole batches: x[: len(x) // size * size]"),
+    "pct_start": ("", "warm="),
+    "gamma": ("", "factor="),
+    "set_to_none": ("", "nothing: there is no memory of a gradient to keep"),
+    "amsgrad": ("", "nothing: Adam and AdamW are the usual ones"),
     "maximize": ("", "nothing, and call backward() of the negative"),
     **{name: ("", "nothing: there is one way to compute it")
        for name in ("foreach", "fused", "capturable", "differentiable")},

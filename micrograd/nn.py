@@ -26,7 +26,7 @@ from micrograd.layers import *  # noqa: F403
 from micrograd.layers import Activation, activation, sizes
 from micrograd.losses import *  # noqa: F403
 from micrograd.module import Module, name_of, summary, trace
-from micrograd.names import NN, of_module
+from micrograd.names import MODULE, NN, missing, of_module
 from micrograd.operations import linear
 from micrograd.recurrent import *  # noqa: F403
 
@@ -52,7 +52,17 @@ class Sequential(Module):
     """Modules (or any functions of a Tensor), one after the other."""
 
     def __init__(self, *layers: Callable[[Tensor], Tensor]):
+        for layer in layers:
+            if not callable(layer):
+                raise TypeError(f"Sequential: expected layers, one after the other, as in "
+                                f"Sequential(*layers), got {describe(layer)}")  # fmt: skip
         self.layers = list(layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __getitem__(self, i):
+        return Sequential(*self.layers[i]) if isinstance(i, slice) else self.layers[i]
 
     def __call__(self, x):
         for layer in self.layers:
@@ -111,6 +121,11 @@ class Layer(Module):
                 f"{self.weights.shape}"
             ) from error
         return y if self._activate is None else self._activate(y)
+
+    def _no_weight(self, *given):
+        raise missing(type(self).__name__, "weight", MODULE, self)
+
+    weight = property(_no_weight, _no_weight)  # to set it would make a parameter that nothing uses
 
     def torch_modules(self, door: Door) -> list:
         weight = Tensor(self.weights.data.T, self.weights.requires_grad)

@@ -650,6 +650,9 @@ def transpose(x, *axes: int | Sequence[int] | None) -> Tensor:
     if axes is None or np.size(axes) == 0:
         return apply("transpose", np.transpose, (x,), lambda g, y, x: g.transpose())
     axes = np.atleast_1d(axes).tolist()
+    if len(axes) != x.ndim:
+        raise ValueError(f"transpose of shape {x.shape}: got {len(axes)} axes of {x.ndim}; "
+                         "swapaxes(0, 1) exchanges two")
     return apply("transpose", lambda x: x.transpose(axes), (x,),
                  lambda g, y, x: g.transpose(np.argsort([i % x.ndim for i in axes]).tolist()))
 

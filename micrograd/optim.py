@@ -89,6 +89,7 @@ class Optimizer:
         for group in self.param_groups:
             group["weight_decay"] = _number(self, "weight_decay", value)
 
+    @explaining
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to zero."""
         for p in self.parameters:
@@ -471,6 +472,7 @@ def clip_grad_value(parameters: Iterable[Tensor], clip_value: float) -> None:
             np.clip(p.grad, -clip_value, clip_value, out=p.grad)
 
 
+@explaining
 def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
     """Scale all gradients, in place, so that together they are no longer than max_norm.
 
@@ -507,6 +509,7 @@ def linear_warmup(step: int, steps: int) -> float:
     return min((step + 1) / steps, 1.0) if steps else 1.0
 
 
+@explaining
 def one_cycle(
     step: int, total: int, peak: float, warm: float = 0.3, div: float = 25.0, final_div: float = 1e4
 ) -> float:
@@ -524,6 +527,7 @@ def one_cycle(
     )
 
 
+@explaining
 def steps(step: int, every: int, start: float, factor: float = 0.1) -> float:
     """start, times factor after every so many steps: PyTorch's StepLR."""
     if step < 0 or every < 1:

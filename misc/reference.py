@@ -259,6 +259,16 @@ def elsewhere() -> list[str]:
         "| `loss.backward(retain_graph=True)` | | the same, and without it |",
         "| `for name, p in model.named_parameters()` | | the same |",
         "| `def forward(self, x)` | | the same, or `def __call__(self, x)` |",
+        "| `with no_grad(): p -= lr * p.grad` | | the same, or `p.data -= lr * p.grad` |",
+        "| `for name, m in model.named_modules()` | | `... in model.named_modules().items()` |",
+        "| `t.transpose(0, 1)` | `a.swapaxes(0, 1)` | `t.swapaxes(0, 1)`: `transpose` takes all "
+        "axes, as NumPy's |",
+        "| `t.repeat(2, 3)` | `np.tile(a, (2, 3))` | `np.tile(t, (2, 3))`: `repeat` is NumPy's |",
+        "| `decoder.weight = embedding.weight` | | `x @ embedding.weight.T` |",
+        '| `optim.SGD([{"params": a, "lr": 0.1}, {"params": b}], lr=0.01)` | | the same; '
+        "`optimizer.param_groups[0][\"lr\"]` is a group's own, `optimizer.lr = 0.1` sets all |",
+        "| `for x, y in DataLoader(...)` | | `for x, y in nn.batches(x, y, 64)`; without y it "
+        "gives x alone |",
     ]  # fmt: skip
     for prefix, table in (
         ("t.", names.TENSOR), ("model.", names.MODULE), ("torch.", names.MICROGRAD),

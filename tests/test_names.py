@@ -1,5 +1,6 @@
 """PyTorch's names: what works, and what the error says to write."""
 
+import operator
 import re
 
 import numpy as np
@@ -9,7 +10,7 @@ from networks import NoCall, assert_refused
 from table import assert_same
 
 import micrograd
-from micrograd import Tensor, names, nn, optim
+from micrograd import Tensor, names, nn, no_grad, optim
 
 HERE = {
     "Tensor": (lambda: Tensor([[1.0]]), names.TENSOR),
@@ -100,16 +101,16 @@ def test_an_import_says_so_too(module):
 
 @pytest.mark.parametrize("name", names.ARGUMENTS)
 def test_an_argument_of_pytorchs_is_refused_with_what_to_write(name):
-    said = f"unexpected keyword argument '{name}': instead of {name}= write"
-    for f in (Tensor.softmax, Tensor.argmax, nn.ReLU, nn.LSTM, nn.Flatten, optim.Adam):
-        assert_refused(lambda f=f: f(Tensor([1.0]), **{name: 0}), TypeError, f.__name__, said)
+    said = f"unexpected keyword argument '{name}'", f": instead of {name}= write"
+    for f in (Tensor.softmax, Tensor.argmax, nn.ReLU, nn.Dropout, nn.Flatten, optim.Adam):
+        assert_refused(lambda f=f: f(Tensor([1.0]), **{name: 0}), TypeError, f.__name__, *said)
 
 
 def test_all_arguments_of_pytorchs_are_explained_at_once():
     def call():
         Tensor([[1.0, 2.0]]).mean(dim=1, keepdim=True)
 
-    assert_refused(call, TypeError, "mean", "write axis=1", "write keepdims=True")
+    assert_refused(call, TypeError, "mean", "write axis=;", "write keepdims=")
 
 
 def test_other_arguments_and_the_errors_of_ones_own_classes_are_left_alone():
@@ -147,3 +148,62 @@ def test_a_graph_stays_for_another_backward():
     loss.backward(retain_graph=True)
     loss.backward()
     assert np.array_equal(t.grad, [4.0, 8.0])
+
+
+def test_a_parameter_is_changed_in_place_under_no_grad_and_replaced_elsewhere():
+    for step in (operator.iadd, operator.isub, operator.imul, operator.itruediv):
+        for data in (2.0, [1.0, 2.0]):
+            p, q = Tensor(data), torch.tensor(data, requires_grad=True, dtype=torch.float64)
+            with no_grad(), torch.no_grad():
+                assert step(p, 0.5) is p
+                assert step(q, 0.5) is q
+            assert_same(p.data, q.detach(), f"{step.__name__} of {data}")
+            result = step(p, 0.5)
+            assert result is not p and result.op, step
+            assert_same(p.data, q.detach(), f"{step.__name__} of {data}, while it is recorded")
+
+
+def test_an_update_between_forward_and_backward_is_seen():
+    p = Tensor([1.0, 2.0])
+    loss = (p * p).sum()
+    with no_grad():
+        p -= 0.5
+    assert_refused(loss.backward, RuntimeError, "a leaf was written to in place")
+
+
+def test_a_weight_of_pytorchs_cannot_be_tied_to_a_name_that_nothing_reads():
+    layer = nn.Linear(4, 3)
+
+    def tie():
+        layer.weight = nn.Embedding(3, 4).weight
+
+    assert_refused(tie, AttributeError, "Linear has no attribute 'weight': here it is weights")
+    assert [name for name, _ in layer.named_parameters()] == ["weights", "bias"]
+
+
+MISTAKES = {
+    "axes": (lambda: Tensor(np.ones((2, 3, 4))).transpose(0, 1), ValueError, "swapaxes(0, 1)"),
+    "a list of layers": (lambda: nn.Sequential([nn.ReLU()]), TypeError, "Sequential(*layers)"),
+    "a mask": (
+        lambda: nn.MultiHeadAttention(4, 2)(np.ones((2, 3, 4)), mask=np.ones((2, 5), bool)),
+        ValueError, "a mask (2, 5) for scores (2, 2, 3, 3)"),
+    "a mask by its name": (
+        lambda: nn.MultiHeadAttention(4, 2)(np.ones((2, 3, 4)), attn_mask=None),
+        TypeError, "instead of attn_mask= write mask="),
+    "batches": (lambda: nn.batches([1.0], batch_size=1), TypeError, "write size="),
+    "classes": (
+        lambda: nn.cross_entropy(Tensor([[1.0, 2.0]]), Tensor([1])), TypeError, "np.array([0, 2])"),
+    "rows": (lambda: nn.Embedding(3, 4)(Tensor([1])), TypeError, "np.array([0, 2])"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_what_pytorchs_users_write_is_refused_with_what_to_write(name):
+    assert_refused(*MISTAKES[name])
+
+
+def test_a_sequential_has_layers_by_number():
+    layers = [nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)]
+    model = nn.Sequential(*layers)
+    assert len(model) == 3 and [*model] == layers and model[-1] is layers[-1]
+    assert isinstance(model[:2], nn.Sequential) and [*model[:2]] == layers[:2]
