@@ -421,7 +421,8 @@ class Average:
     Inside the block the parameters are their averages, afterwards what they were.
 
     Args:
-        parameters: the Tensors, from whose values it starts.
+        parameters: the Tensors, from whose values it starts; PyTorch's AveragedModel starts from
+            those at the first update.
         decay: how much of the average is kept in an `update`.
     """
 
