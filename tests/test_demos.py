@@ -21,6 +21,7 @@ from conftest import RUNNING
 from nbclient import NotebookClient
 from tqdm import tqdm
 
+from micrograd import jit
 from micrograd.nn import MultiLayerPerceptron
 
 ROOT = Path(__file__).parent.parent
@@ -152,6 +153,7 @@ def test_mnist_training_needs_no_garbage_collector(monkeypatch):
     rng = np.random.default_rng(0)
     images, digits = rng.integers(0, 256, (640, 28, 28), np.uint8), rng.integers(0, 10, 640)
     names = {"np": np, "sys": sys, "tqdm": tqdm, "MultiLayerPerceptron": MultiLayerPerceptron}
+    names["jit"] = jit
     names |= {"X_train": images, "y_train": digits, "X_test": images, "y_test": digits}
     notebook = read("demo-mnist.ipynb")
     for cell_id in ("network", "loss"):
