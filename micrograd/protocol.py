@@ -637,7 +637,8 @@ def for_numpys_arguments(function: Callable) -> Callable:
 
 def name_in_numpy(function: Callable) -> str:
     """Such as "linalg.norm"."""
-    return f"{function.__module__}.{function.__name__}".replace("numpy", "", 1).lstrip(".")
+    module = getattr(function, "__module__", "")  # in NumPy 2.0 a ufunc has none
+    return f"{module}.{function.__name__}".replace("numpy", "", 1).lstrip(".")
 
 
 def undefined(name: str, options: Iterable[str] = ()) -> TypeError:
