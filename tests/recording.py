@@ -4,6 +4,8 @@ What computes with it computes by NumPy's protocols alone. It stands for the tra
 and for the arrays of other libraries.
 """
 
+import operator
+
 import numpy as np
 
 from micrograd import Tensor
@@ -43,6 +45,9 @@ class Recording(np.lib.mixins.NDArrayOperatorsMixin):
     def __setitem__(self, key, value):
         self.calls.append("setitem")
         self.array[plain(key)] = plain(value)
+
+    def __pow__(self, other):  # x ** 0.5 is a root in NumPy 2.0, as np.power(x, 0.5) is not
+        return call("power", operator.pow, (self, other))
 
     def __len__(self):
         return len(self.array)
