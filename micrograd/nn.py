@@ -52,10 +52,9 @@ class Sequential(Module):
     """Modules (or any functions of a Tensor), one after the other."""
 
     def __init__(self, *layers: Callable[[Tensor], Tensor]):
-        for layer in layers:
-            if not callable(layer):
-                raise TypeError(f"Sequential: expected layers, one after the other, as in "
-                                f"Sequential(*layers), got {describe(layer)}")  # fmt: skip
+        if layers and isinstance(layers[0], (list, tuple)):
+            raise TypeError(f"Sequential: expected layers, as in Sequential(*layers), got a "
+                            f"{type(layers[0]).__name__} of them")  # fmt: skip
         self.layers = list(layers)
 
     def __len__(self) -> int:
