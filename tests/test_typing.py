@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -59,7 +60,10 @@ def test_pyright_finds_what_is_marked_and_nothing_else(printed):
         for e in found
         if e["severity"] == "error"
     ]
-    assert sorted(set(errors)) == [(name, n) for name, n, _ in marked()], found
+    expected = {(name, n) for name, n, _ in marked()}
+    assert not set(errors) - expected, found
+    if np.lib.NumpyVersion(np.__version__) >= "2.2.0":  # before, NumPy's own stubs know less
+        assert not expected - set(errors), found
 
 
 def test_the_program_runs():
