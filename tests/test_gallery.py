@@ -10,7 +10,7 @@ from table import assert_same
 from torch.nn import functional
 
 import micrograd
-from micrograd import Tensor
+from micrograd import Tensor, nn
 
 TEXT = (Path(__file__).parents[1] / "misc" / "by-hand.md").read_text(encoding="utf-8")
 TABLE = TEXT.partition("## What PyTorch has under another name")[2]
@@ -38,7 +38,7 @@ def test_a_line_is_pytorchs(theirs, ours):
     rng = np.random.default_rng(5)
     arrays = {name: rng.normal(size=shape) for name, shape in SHAPES.items()}
     tensors = {name: Tensor(x) for name, x in arrays.items()}
-    names = {**vars(micrograd), "np": np, "rows": np.arange(4)[:, None], **CONSTANTS, **tensors}
+    names = {**vars(micrograd), "nn": nn, "np": np, "rows": np.arange(4)[:, None], **CONSTANTS, **tensors}
     found = eval(ours, names)
 
     torchs = {name: torch.tensor(x, requires_grad=True) for name, x in arrays.items()}
