@@ -265,3 +265,21 @@ def test_linalg_has_numpys_names():
         "LinAlgError", "matrix_rank",  # no function of a Tensor
         "cross", "diagonal", "matmul", "outer", "tensordot", "trace", "vecdot",  # NumPy's too
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_eigenvalues_that_come_as_complex_numbers_are_real_where_all_are(monkeypatch, dtype):
+    """As NumPy gives them since 2.5."""
+    a = np.array([[[2.0, 1.0], [0.5, 3.0]], [[1.0, 0.0], [0.25, 4.0]]], dtype)
+    expected, plain = np.real(np.linalg.eigvals(a)), np.linalg.eig
+
+    def as_complex(a):
+        w, v = plain(a)
+        kind = np.result_type(w, np.complex64)
+        return w.astype(kind), v.astype(kind)
+
+    monkeypatch.setattr(np.linalg, "eig", as_complex)
+    found = linalg.eigvals(Tensor(a))
+    assert found.dtype == dtype and np.array_equal(found.data, expected)
+    with pytest.raises(ValueError, match="an eigenvalue is complex"):
+        linalg.eigvals(Tensor(np.stack([a[0], ROTATION.data.astype(dtype)])))
