@@ -239,11 +239,15 @@ def copied(key):
 
 
 def power(a, b):
-    """a ** b; the cube by multiplication, for np.power takes 200 times as long."""
+    """a ** b; the cube by multiplication, for np.power takes 200 times as long.
+
+    Between arrays np.power, for a ** b asks b whether it is an index, before NumPy 2.2; numbers
+    keep the operator, which is faster.
+    """
     if type(b) in (int, float) and b == 3:
         return a * a * a
-    single = isinstance(a, np.generic) or isinstance(b, (int, float, np.generic))
-    return a**b if single else np.power(a, b)  # a ** b asks b for an index, before NumPy 2.2
+    number = isinstance(a, np.generic) or isinstance(b, (int, float, np.generic))
+    return a**b if number else np.power(a, b)
 
 
 def power_slope(a, b):

@@ -5,7 +5,6 @@ answers to NumPy's functions, which operations.py enters in the tables below.
 from __future__ import annotations
 
 import inspect
-import operator
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -163,18 +162,18 @@ def rows_of(t: Protocol) -> Iterator:
         yield from rows_of(t[middle:])
 
 
-def changed(t: Protocol, operation: Callable, other: object) -> Any:
-    """What `t += other` and its like give: t itself, written to, if it is a leaf under no_grad."""
-    if t.requires_grad and t.is_leaf and not recorded_for.get():
-        t.data = operation(t.data, data_of(other))
-        return t
-    return OUT_OF_PLACE[operation](t, other)
-
-
-OUT_OF_PLACE = {
-    operator.iadd: operator.add, operator.isub: operator.sub, operator.imul: operator.mul,
-    operator.itruediv: operator.truediv,
-}  # fmt: skip
+def changed(t: Protocol, new: Any) -> Any:
+    """What `t += other` gives, where `new` is t + other: t itself, written to, if it is made of
+    data and nothing is recorded.
+    """
+    made_of_data = t.is_leaf and (t.requires_grad or not t.op)
+    if recorded_for.get() or not made_of_data or not isinstance(new, Protocol):
+        return new
+    if new.shape != t.shape:
+        raise ValueError(f"{new.op}= in place: {t.shape} would become {new.shape}")
+    t.data[...] = new.data
+    t.data = t.data  # which says that it was written to
+    return t
 
 
 def first_gradient(what: str, output: Protocol, gradient: object) -> Any:
@@ -215,7 +214,8 @@ class Protocol:
         """The array; it may be written to, and replaced.
 
         `backward` refuses a leaf that was written in place, as by `t.data += 1` or by an optimizer,
-        after an operation had used it. It can't see `t.data[0] = 1`: `detect_anomaly` does.
+        after an operation had used it. It can't see `t.data[0] = 1`, nor a write through
+        `t.detach()`: `detect_anomaly` does.
         """
         if isinstance(self._value, np.generic):
             self._value = np.asarray(self._value)
@@ -397,19 +397,22 @@ class Protocol:
             "where(mask, value, t) for a new tensor, or t.data[key] = value to change a leaf"
         )
 
-    # In place: of a parameter under no_grad, as PyTorch has it; else a name for what is new
+    # Under no_grad these write into a leaf, as in PyTorch; else they name a new tensor
 
-    def __iadd__(self, other: object) -> Any:
-        return changed(self, operator.iadd, other)
+    def __iadd__(self, other: object) -> Tensor:
+        return changed(self, self + other)
 
-    def __isub__(self, other: object) -> Any:
-        return changed(self, operator.isub, other)
+    def __isub__(self, other: object) -> Tensor:
+        return changed(self, self - other)
 
-    def __imul__(self, other: object) -> Any:
-        return changed(self, operator.imul, other)
+    def __imul__(self, other: object) -> Tensor:
+        return changed(self, self * other)
 
-    def __itruediv__(self, other: object) -> Any:
-        return changed(self, operator.itruediv, other)
+    def __itruediv__(self, other: object) -> Tensor:
+        return changed(self, self / other)
+
+    def __ipow__(self, other: object) -> Tensor:
+        return changed(self, self**other)
 
     # Comparisons and positions are plain NumPy: their derivative is zero everywhere
 

@@ -100,6 +100,9 @@ assert_type(hessian(lambda x: (x * x).sum(), w), Tensor)
 assert_type(hvp(lambda x: (x * x).sum(), w, [1.0, 2.0]), Tensor)
 with no_grad():
     assert_type(t * 2, Tensor)
+    step = Tensor(1.0)
+    step -= 0.1
+    assert_type(step, Tensor)
 
 
 class Line(NamedTuple):
