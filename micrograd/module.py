@@ -55,6 +55,7 @@ class Module:
         init, inherited = cls.__init__, "__init__" not in vars(cls)
         if inherited and isinstance(init, FunctionType) and init.__qualname__.startswith("_"):
             init = cls.__init__ = _named_after(cls, init)
+        # a class of the user's own has arguments of its own, whose errors are left alone
         ours = cls.__module__.startswith(f"{__package__}.") and not cls.__name__.startswith("_")
         if ours and "__init__" in vars(cls):
             cls.__init__ = names.explaining(init)

@@ -280,6 +280,8 @@ ARGUMENTS: Names = {  # PyTorch's, of operations, modules and optimizers
     "keepdim": ("keepdims=", "keepdims="),
     "unbiased": ("ddof=1", "ddof=1 if unbiased, else ddof=0"),
     **{name: ("np.clip(a, lo, hi)", "t.clip(lo, hi)") for name in ("min", "max")},
+    **{name: ("a.swapaxes(0, 1)", "t.swapaxes(0, 1)") for name in ("dim0", "dim1")},
+    "descending": ("np.sort(a)[..., ::-1]", "np.sort(t)[..., ::-1]"),
     "negative_slope": ("", "slope="),
     "start_dim": ("a.reshape(len(a), -1)", "t.reshape(len(t), -1)"),
     "end_dim": ("", "t.reshape(...)"),
@@ -294,11 +296,12 @@ ARGUMENTS: Names = {  # PyTorch's, of operations, modules and optimizers
     "key_padding_mask": ("", "mask=~padding[:, None, None, :]"),
     "is_causal": ("", "causal="),
     "batch_size": ("", "size="),
-    "drop_last": ("", "nothing, and give it whole batches: x[: len(x) // size * size]"),
+    "drop_last": ("", "nothing, and hand in whole batches: x[: len(x) // size * size]"),
     "pct_start": ("", "warm="),
     "gamma": ("", "factor="),
     "set_to_none": ("", "nothing: there is no memory of a gradient to keep"),
     "amsgrad": ("", "nothing: Adam and AdamW are the usual ones"),
+    "params": ("", "parameters="),
     "maximize": ("", "nothing, and call backward() of the negative"),
     **{name: ("", "nothing: there is one way to compute it")
        for name in ("foreach", "fused", "capturable", "differentiable")},
@@ -324,7 +327,11 @@ def explaining(f: F) -> F:
             foreign = sorted(ARGUMENTS.keys() & options.keys() - known)
             if not foreign or code.co_flags & CO_VARKEYWORDS:
                 raise
-            here = "; ".join(f"instead of {name}= write {ARGUMENTS[name][1]}" for name in foreign)
+            here = "; ".join(
+                f"leave out {name}={ours.removeprefix('nothing')}" if ours.startswith("nothing")
+                else f"instead of {name}= write {ours}"
+                for name in foreign for ours in [ARGUMENTS[name][1]]
+            )  # fmt: skip
             raise TypeError(f"{error}: {here}") from None
 
     return explained

@@ -8,7 +8,7 @@ no gradient is computed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -52,15 +52,17 @@ class Sequential(Module):
     """Modules (or any functions of a Tensor), one after the other."""
 
     def __init__(self, *layers: Callable[[Tensor], Tensor]):
-        if layers and isinstance(layers[0], (list, tuple)):
-            raise TypeError(f"Sequential: expected layers, as in Sequential(*layers), got a "
-                            f"{type(layers[0]).__name__} of them")  # fmt: skip
+        for layer in layers:
+            if not callable(layer) and not isinstance(layer, Tensor):  # a parameter to keep
+                raise TypeError(f"Sequential: expected layers, as in Sequential(*layers), or "
+                                f"Sequential(*d.values()), got {type(layer).__name__}")  # fmt: skip
         self.layers = list(layers)
 
     def __len__(self) -> int:
         return len(self.layers)
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: int | slice) -> Any:
+        """A layer, or a Sequential of several, which counts them from 0."""
         return Sequential(*self.layers[i]) if isinstance(i, slice) else self.layers[i]
 
     def __call__(self, x):
@@ -121,10 +123,12 @@ class Layer(Module):
             ) from error
         return y if self._activate is None else self._activate(y)
 
-    def _no_weight(self, *given):
-        raise missing(type(self).__name__, "weight", MODULE, self)
+    if not TYPE_CHECKING:  # else every name could be set
 
-    weight = property(_no_weight, _no_weight)  # to set it would make a parameter that nothing uses
+        def __setattr__(self, name: str, value: object):
+            if name == "weight" and type(self).__module__ == __name__:  # nothing would use it
+                raise missing(type(self).__name__, name, MODULE, self)
+            super().__setattr__(name, value)
 
     def torch_modules(self, door: Door) -> list:
         weight = Tensor(self.weights.data.T, self.weights.requires_grad)

@@ -55,7 +55,7 @@ def function(*numpys: Callable, **renamed: str) -> Callable[[F], F]:
         for numpys_function in (*own, *numpys):
             FUNCTIONS[numpys_function] = f
             RENAMED[numpys_function] = renamed
-        if f.__defaults__ or f.__kwdefaults__:
+        if f.__code__.co_argcount + f.__code__.co_kwonlyargcount > 1:
             f = explaining(f)
         OPERATIONS[f.__name__] = f
         return f

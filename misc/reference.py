@@ -147,6 +147,8 @@ def signature(f: Callable, plain: str = "", of_self: bool = False, returns: str 
             p = p.replace(annotation=Written(plain))
         parameters.append(p)
     result = returns or found.return_annotation
+    if inspect.isclass(f):
+        result = found.empty
     if result is not found.empty:
         result = Written(result)
     return str(found.replace(parameters=parameters, return_annotation=result))
@@ -263,7 +265,8 @@ def elsewhere() -> list[str]:
         "| `for name, m in model.named_modules()` | | `... in model.named_modules().items()` |",
         "| `t.transpose(0, 1)` | `a.swapaxes(0, 1)` | `t.swapaxes(0, 1)`: `transpose` takes all "
         "axes, as NumPy's |",
-        "| `t.repeat(2, 3)` | `np.tile(a, (2, 3))` | `np.tile(t, (2, 3))`: `repeat` is NumPy's |",
+        "| `t.repeat(2, 3)` | `np.tile(a, (2, 3))` | `np.tile(t, (2, 3))`: `repeat` here is "
+        "NumPy's |",
         "| `decoder.weight = embedding.weight` | | `x @ embedding.weight.T` |",
         '| `optim.SGD([{"params": a, "lr": 0.1}, {"params": b}], lr=0.01)` | | the same; '
         "`optimizer.param_groups[0][\"lr\"]` is a group's own, `optimizer.lr = 0.1` sets all |",

@@ -38,7 +38,8 @@ def test_a_line_is_pytorchs(theirs, ours):
     rng = np.random.default_rng(5)
     arrays = {name: rng.normal(size=shape) for name, shape in SHAPES.items()}
     tensors = {name: Tensor(x) for name, x in arrays.items()}
-    names = {**vars(micrograd), "nn": nn, "np": np, "rows": np.arange(4)[:, None], **CONSTANTS, **tensors}
+    names = {**vars(micrograd), "nn": nn, "np": np, "rows": np.arange(4)[:, None]}
+    names |= {**CONSTANTS, **tensors}
     found = eval(ours, names)
 
     torchs = {name: torch.tensor(x, requires_grad=True) for name, x in arrays.items()}

@@ -1,6 +1,8 @@
 """PyTorch's names: what works, and what the error says to write."""
 
+import copy
 import operator
+import pickle
 import re
 
 import numpy as np
@@ -56,6 +58,7 @@ FORMULAS = {  # PyTorch's, and what x and the others in our formula are
     "ELU": (torch.nn.ELU(), {"x": ROWS}),
     "PReLU": (lambda x: F.prelu(x, torch.tensor([0.25]).double()), {"x": ROWS}),
     "ReLU6": (torch.nn.ReLU6(), {"x": ROWS}),
+    "elu": (F.elu, {"x": ROWS}),
     "Hardtanh": (torch.nn.Hardtanh(), {"x": ROWS}),
     "Mish": (torch.nn.Mish(), {"x": ROWS}),
     "LogSigmoid": (torch.nn.LogSigmoid(), {"x": ROWS}),
@@ -101,7 +104,9 @@ def test_an_import_says_so_too(module):
 
 @pytest.mark.parametrize("name", names.ARGUMENTS)
 def test_an_argument_of_pytorchs_is_refused_with_what_to_write(name):
-    said = f"unexpected keyword argument '{name}'", f": instead of {name}= write"
+    ours = names.ARGUMENTS[name][1]
+    nothing = f": leave out {name}={ours[7:]}", f"unexpected keyword argument '{name}'"
+    said = nothing if ours.startswith("nothing") else (f": instead of {name}= write {ours}",)
     for f in (Tensor.softmax, Tensor.argmax, nn.ReLU, nn.Dropout, nn.Flatten, optim.Adam):
         assert_refused(lambda f=f: f(Tensor([1.0]), **{name: 0}), TypeError, f.__name__, *said)
 
@@ -151,7 +156,7 @@ def test_a_graph_stays_for_another_backward():
 
 
 def test_a_parameter_is_changed_in_place_under_no_grad_and_replaced_elsewhere():
-    for step in (operator.iadd, operator.isub, operator.imul, operator.itruediv):
+    for step in (operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ipow):
         for data in (2.0, [1.0, 2.0]):
             p, q = Tensor(data), torch.tensor(data, requires_grad=True, dtype=torch.float64)
             with no_grad(), torch.no_grad():
@@ -161,6 +166,42 @@ def test_a_parameter_is_changed_in_place_under_no_grad_and_replaced_elsewhere():
             result = step(p, 0.5)
             assert result is not p and result.op, step
             assert_same(p.data, q.detach(), f"{step.__name__} of {data}, while it is recorded")
+
+
+def test_a_frozen_copy_follows_a_model_in_place():
+    model = nn.Linear(3, 2)
+    average = copy.deepcopy(model)
+    for p, q in zip(average.parameters(), model.parameters()):
+        p.requires_grad = False
+        q.data += 1.0
+    pairs = [*zip(average.parameters(), model.parameters())]
+    expected = [0.9 * p.data + 0.1 * q.data for p, q in pairs]
+    with no_grad():
+        for p, q in zip(average.parameters(), model.parameters()):
+            p *= 0.9
+            p += 0.1 * q
+    for p, array in zip(average.parameters(), expected):
+        np.testing.assert_allclose(p.data, array, rtol=1e-15)
+
+
+def test_in_place_the_shape_and_dtype_stay():
+    p = Tensor(np.ones(2, np.float32))
+    with no_grad():
+        p -= np.full(2, 0.25)
+        assert p.dtype == np.float32 and np.array_equal(p.data, [0.75, 0.75])
+        with pytest.raises(ValueError, match=r"-= in place: \(2,\) would become \(3, 2\)"):
+            p -= np.ones((3, 2))
+        with pytest.raises(TypeError, match="-"):
+            p -= "a"
+    assert np.array_equal(p.data, [0.75, 0.75])
+
+
+def test_results_are_replaced_under_no_grad_as_well():
+    w = Tensor([1.0, 2.0])
+    with no_grad():
+        y = before = w * 2
+        y += 1
+    assert y is not before and np.array_equal(before.data, [2.0, 4.0])
 
 
 def test_an_update_between_forward_and_backward_is_seen():
@@ -191,6 +232,12 @@ MISTAKES = {
         lambda: nn.MultiHeadAttention(4, 2)(np.ones((2, 3, 4)), attn_mask=None),
         TypeError, "instead of attn_mask= write mask="),
     "batches": (lambda: nn.batches([1.0], batch_size=1), TypeError, "write size="),
+    "a dict of layers": (
+        lambda: nn.Sequential({"a": nn.ReLU()}), TypeError, "Sequential(*d.values()), got dict"),
+    "expand_dims": (
+        lambda: Tensor([1.0]).expand_dims(dim=0), TypeError, "instead of dim= write axis="),
+    "in place": (
+        lambda: nn.Dropout(0.5, inplace=True), TypeError, "leave out inplace=: a result is"),
     "classes": (
         lambda: nn.cross_entropy(Tensor([[1.0, 2.0]]), Tensor([1])), TypeError, "np.array([0, 2])"),
     "rows": (lambda: nn.Embedding(3, 4)(Tensor([1])), TypeError, "np.array([0, 2])"),
@@ -203,7 +250,10 @@ def test_what_pytorchs_users_write_is_refused_with_what_to_write(name):
 
 
 def test_a_sequential_has_layers_by_number():
+    assert len(nn.Sequential()) == 0
     layers = [nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)]
     model = nn.Sequential(*layers)
+    assert [*pickle.loads(pickle.dumps(model)).state_dict()] == [*model.state_dict()]
+    assert [*model[1:].state_dict()] == ["layers.1.weights", "layers.1.bias"]
     assert len(model) == 3 and [*model] == layers and model[-1] is layers[-1]
     assert isinstance(model[:2], nn.Sequential) and [*model[:2]] == layers[:2]
