@@ -4,6 +4,7 @@ They take a minute or two, and are judged last; just before come the tests that 
 processes themselves, which have both cores then. And what is said at the end of tests left out.
 """
 
+import gc
 import os
 import subprocess
 import sys
@@ -12,6 +13,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# Before NumPy and PyTorch are imported: threads that share a core with the demos would wait a lot
+os.environ["OMP_NUM_THREADS"] = "1"
 
 # For test_random.py: seconds, the same ones every time; minutes with --hypothesis-profile=long
 settings.register_profile(
@@ -25,7 +29,7 @@ settings.load_profile("short")
 
 RUNNING = pytest.StashKey()
 DEMOS = ("moon", "mnist")  # fixtures of test_demos.py
-LAST = ("test_benchmark.py", "test_distributed.py", "test_demos.py")
+LAST = ("test_notes.py", "test_benchmark.py", "test_distributed.py", "test_demos.py")
 
 
 def pytest_collection_modifyitems(items):
@@ -33,6 +37,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish(session):
+    gc.freeze()  # 14,000 tests are many objects, through which every collection would go
     used = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     wanted = [name for name in DEMOS if name in used]
     if wanted and not session.config.option.collectonly:
@@ -41,7 +46,6 @@ def pytest_collection_finish(session):
         process = subprocess.Popen(
             [sys.executable, str(program), folder.name, *wanted],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         session.config.stash[RUNNING] = process, folder
 
