@@ -579,6 +579,20 @@ def _flat(y, groups: int):
     return y.transpose(1, 2, 0, 3).reshape(groups, o // groups, down * n * across)
 
 
+def _long_product(a, b):
+    """a @ b with a long axis in common; of few rows and columns as the sum of products of parts.
+
+    OpenBLAS has a way of its own for small products, up to 10^6 multiplications, which takes a
+    quarter of the time with 9 rows and 8 columns, a half with 24 and 16.
+    """
+    (m, k), n = a.shape[-2:], b.shape[-1]
+    parts = next((p for p in (1, 4, 8, 16) if k % p == 0 and m * n * k <= p * 10**6), 1)
+    if parts == 1:
+        return a @ b
+    a = a.reshape(*a.shape[:-1], parts, k // parts).swapaxes(-3, -2)
+    return (a @ b.reshape(*b.shape[:-2], parts, k // parts, n)).sum(axis=-3)
+
+
 def _convolve(x, weight, bias, at: _Windows) -> Tensor:
     """x (n, c, h, w) with weight (o, c / groups, kh, kw), plus bias (o,) if it isn't None."""
 
@@ -655,7 +669,7 @@ def _back_to_weights(g, x, at: _Windows) -> Tensor:
         for some in at.portions(*x.shape[:2]):
             flat = _flat(g[some], groups).swapaxes(1, 2)
             for i, part in enumerate(_shifted(x[some], at)):
-                out[i] += part @ flat
+                out[i] += _long_product(part, flat)
         out = out.reshape(steps, groups, kh // steps, kw, c, o // groups)
         return out.transpose(1, 5, 4, 0, 2, 3).reshape(o, c, kh, kw)
 
