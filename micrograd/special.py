@@ -11,6 +11,8 @@ from functools import cache
 
 import numpy as np
 
+from micrograd.arrays import half_of_one_plus
+
 # The error function and its relatives
 
 BLOCK = 2**19  # bytes, of which some stay in the cache: a million elements take half the time
@@ -111,10 +113,7 @@ def normal_as_tanh(x):
             y *= square
         y += first
         y *= x
-    y = np.tanh(y)
-    y *= 0.5
-    y += 0.5
-    return y
+    return half_of_one_plus(np.tanh(y))
 
 
 def normal_share(x):
@@ -126,10 +125,7 @@ def normal_share(x):
         return normal_share(x.astype(np.float32)).astype(np.float16)
     if x.dtype == np.float32:
         return in_blocks(normal_as_tanh, x)
-    y = erf(x * HALF_ROOT)
-    y += 1
-    y *= 0.5
-    return y
+    return half_of_one_plus(erf(x * HALF_ROOT))
 
 
 def normal_density(x):
