@@ -15,6 +15,7 @@ import numpy as np
 from micrograd import names
 from micrograd.arrays import array_of
 from micrograd.engine import Tensor, no_grad
+from micrograd.protocol import made_of_data
 from micrograd.recording import Running, recorded_for
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ class Module:
 
 def _is_parameter(x: Module | Tensor) -> bool:
     """A leaf; of the results computed without history, those made to require a gradient."""
-    return isinstance(x, Tensor) and x.is_leaf and (x.requires_grad or not x.op)
+    return isinstance(x, Tensor) and made_of_data(x)
 
 
 def owner_of(name: str, modules: Mapping[str, Module]) -> str:

@@ -162,12 +162,16 @@ def rows_of(t: Protocol) -> Iterator:
         yield from rows_of(t[middle:])
 
 
+def made_of_data(t: Protocol) -> bool:
+    """Whether it can be a parameter, also a frozen one: it is no result of operations."""
+    return t.is_leaf and (t.requires_grad or not t.op)
+
+
 def changed(t: Protocol, new: Any) -> Any:
     """What `t += other` gives, where `new` is t + other: t itself, written to, if it is made of
     data and nothing is recorded.
     """
-    made_of_data = t.is_leaf and (t.requires_grad or not t.op)
-    if recorded_for.get() or not made_of_data or not isinstance(new, Protocol):
+    if recorded_for.get() or not made_of_data(t) or not isinstance(new, Protocol):
         return new
     if new.shape != t.shape:
         raise ValueError(f"{new.op}= in place: {t.shape} would become {new.shape}")
