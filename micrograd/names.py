@@ -314,9 +314,18 @@ def missing(owner: str, name: str, names: Names, x: object) -> AttributeError:
     return AttributeError(f"{owner} has no attribute {name!r}{here}", name=name, obj=x)
 
 
+def _advice(name: str) -> str:
+    ours = ARGUMENTS[name][1]
+    if ours.startswith("nothing"):
+        return f"leave out {name}={ours.removeprefix('nothing')}"
+    return f"instead of {name}= write {ours}"
+
+
 def explaining(f: F) -> F:
     """f, whose error for an argument that PyTorch has says what to write here."""
     code = f.__code__
+    if code.co_flags & CO_VARKEYWORDS:
+        return f
     known = set(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
 
     @wraps(f)
@@ -325,14 +334,9 @@ def explaining(f: F) -> F:
             return f(*args, **options)
         except TypeError as error:
             foreign = sorted(ARGUMENTS.keys() & options.keys() - known)
-            if not foreign or code.co_flags & CO_VARKEYWORDS:
+            if not foreign:
                 raise
-            here = "; ".join(
-                f"leave out {name}={ours.removeprefix('nothing')}" if ours.startswith("nothing")
-                else f"instead of {name}= write {ours}"
-                for name in foreign for ours in [ARGUMENTS[name][1]]
-            )  # fmt: skip
-            raise TypeError(f"{error}: {here}") from None
+            raise TypeError(f"{error}: {'; '.join(map(_advice, foreign))}") from None
 
     return explained
 
