@@ -106,20 +106,7 @@ class MultiHeadAttention(Module):
             parts.append(t.reshape(*t.shape[:2], heads, e // heads).swapaxes(1, 2))
         q, k, v = parts
         scores = q @ (k * (1 / math.sqrt(e // heads))).swapaxes(-1, -2)
-        allowed = None if mask is None else array_of("MultiHeadAttention: mask", data_of(mask))
-        if allowed is not None and allowed.dtype != bool:
-            raise TypeError(f"MultiHeadAttention: a mask is made of bools, got {allowed.dtype}")
-        if allowed is not None and allowed.ndim not in (2, 4):
-            raise ValueError(
-                "MultiHeadAttention: expected a mask (t, s), or one that broadcasts to (n, "
-                f"num_heads, t, s), such as padding[:, None, None, :], got {allowed.shape}"
-            )
-        pairs = zip(allowed.shape[::-1], scores.shape[::-1]) if allowed is not None else ()
-        if any(n not in (1, whole) for n, whole in pairs):
-            raise ValueError(
-                f"MultiHeadAttention: a mask {allowed.shape} for scores {scores.shape}, which are "
-                "(n, num_heads, t, s)"
-            )
+        allowed = None if mask is None else _mask_for(scores.shape, mask)
         if causal:
             seen = np.tri(*scores.shape[-2:], dtype=bool)
             allowed = seen if allowed is None else seen & allowed
@@ -162,3 +149,21 @@ class MultiHeadAttention(Module):
         options = f", dropout={self.dropout}" if self.dropout else ""
         options += "" if self.bias else ", bias=False"
         return f"MultiHeadAttention({self.embed_dim}, {self.num_heads}{options})"
+
+
+def _mask_for(scores: tuple[int, ...], mask: ArrayLike) -> np.ndarray:
+    """The mask as an array, once it is sure that it broadcasts to scores of this shape."""
+    allowed = array_of("MultiHeadAttention: mask", data_of(mask))
+    if allowed.dtype != bool:
+        raise TypeError(f"MultiHeadAttention: a mask is made of bools, got {allowed.dtype}")
+    if allowed.ndim not in (2, 4):
+        raise ValueError(
+            "MultiHeadAttention: expected a mask (t, s), or one that broadcasts to (n, "
+            f"num_heads, t, s), such as padding[:, None, None, :], got {allowed.shape}"
+        )
+    if any(n not in (1, whole) for n, whole in zip(allowed.shape[::-1], scores[::-1])):
+        raise ValueError(
+            f"MultiHeadAttention: a mask {allowed.shape} for scores {scores}, which are (n, "
+            "num_heads, t, s)"
+        )
+    return allowed
