@@ -101,7 +101,7 @@ class _Recurrent(Module):
         into, back = (getattr(self, f"weight_{kind}_{end}").T for kind in ("ih", "hh"))
         order = slice(None, None, -1 if end.endswith("_reverse") else 1)
         outputs = []
-        for row in [*np.swapaxes(x, 0, 1)][order]:  # the way back of one large product is slower
+        for row in [*np.swapaxes(x, 0, 1)][order]:  # one large product has a slower way back
             fed = self._product(row, into, f"bias_ih_{end}")
             state = self._step(fed, self._product(state[0], back, f"bias_hh_{end}"), state)
             outputs.append(state[0])
