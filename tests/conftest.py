@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Before NumPy and PyTorch are imported: threads that share a core with the demos would wait a lot
+# Set before NumPy and PyTorch are imported: threads beside the demos would wait for each other
 os.environ["OMP_NUM_THREADS"] = "1"
 
 # For test_random.py: seconds, the same ones every time; minutes with --hypothesis-profile=long
